@@ -1,0 +1,398 @@
+// Package store keeps jobs, files, checkpoints, events and accepted certificates in SQLite.
+//
+// A commit is durable when it returns: write-ahead log, synchronous=FULL.
+// There is one connection and so one writer.
+// The statements and the numbered migrations are the files of the folder sql.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver
+
+	"bits"
+	"bits/hresult"
+)
+
+//go:embed sql/*.sql
+var files embed.FS
+
+func statement(name string) string {
+	text, err := files.ReadFile("sql/" + name + ".sql")
+	if err != nil {
+		panic(err) // embedded: a name that is wrong is wrong in every test
+	}
+	return string(text)
+}
+
+const applicationID = 0x42495453 // "BITS"
+
+// Store is an open database.
+// Its methods may be called from several goroutines.
+type Store struct {
+	db   *sql.DB
+	seal sealer
+}
+
+// Open opens the database bits.db and the key file of the folder, and makes what is missing.
+// A database of a newer program is refused and stays as it is; one of an older program is brought up to date.
+func Open(ctx context.Context, dir string) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot make the state folder: %w", err)
+	}
+	if kind := networkFileSystem(dir); kind != "" {
+		return nil, bits.Errorf(hresult.ERROR_NOT_SUPPORTED, "cannot keep the state in %s: it lies on a network file system (%s), where SQLite's log is not safe", dir, kind).WithHint("set BITS_STATE_DIR to a folder on a local disk")
+	}
+	path := filepath.Join(dir, "bits.db")
+	if err := checkHeader(path); err != nil {
+		return nil, err
+	}
+	seal, err := openSealer(filepath.Join(dir, "key"))
+	if err != nil {
+		return nil, err
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
+		"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fail(path, err)
+	}
+	db.SetMaxOpenConns(1)
+	s := &Store{db: db, seal: seal}
+	if err := s.migrate(ctx); err != nil {
+		db.Close()
+		return nil, fail(path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		db.Close()
+		return nil, fail(path, err)
+	}
+	return s, nil
+}
+
+// Close checkpoints the log and closes the database.
+func (s *Store) Close() error { return s.db.Close() }
+
+func fail(path string, err error) error {
+	var e *bits.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return bits.Errorf(hresult.BG_E_DATABASE_CORRUPT, "cannot open the store %s: %w", path, err).WithHint("nothing was changed; move the file away to start with an empty queue, or restore it from a backup")
+}
+
+// checkHeader refuses foreign and newer databases before SQLite touches the file.
+func checkHeader(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fail(path, err)
+	}
+	defer f.Close()
+	var head [100]byte
+	if _, err := io.ReadFull(f, head[:]); err == io.EOF {
+		return nil
+	} else if err != nil || !strings.HasPrefix(string(head[:]), "SQLite format 3\x00") {
+		return fail(path, errors.New("it is no SQLite database"))
+	}
+	if id := binary.BigEndian.Uint32(head[68:]); id != applicationID && id != 0 {
+		return fail(path, fmt.Errorf("it belongs to another application (id 0x%x)", id))
+	}
+	return newer(path, int(binary.BigEndian.Uint32(head[60:])))
+}
+
+func newer(path string, version int) error {
+	if ours := len(migrations()); version > ours {
+		return bits.Errorf(hresult.ERROR_NOT_SUPPORTED, "cannot open the store %s: a newer program wrote it (version %d, this one knows %d); it was left as it is", path, version, ours).WithHint("use the newer program, or set BITS_STATE_DIR to another folder")
+	}
+	return nil
+}
+
+// migrations returns the names of the numbered files, in order.
+func migrations() (names []string) {
+	entries, _ := files.ReadDir("sql")
+	for _, e := range entries {
+		if _, err := strconv.Atoi(strings.TrimSuffix(e.Name(), ".sql")); err == nil {
+			names = append(names, strings.TrimSuffix(e.Name(), ".sql"))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	var library string
+	if err := s.db.QueryRowContext(ctx, "select sqlite_version()").Scan(&library); err != nil {
+		return err
+	}
+	if !atLeast(library, 3, 51, 3) {
+		return fmt.Errorf("SQLite %s can corrupt its log; 3.51.3 is the least", library)
+	}
+	var version int
+	if err := s.db.QueryRowContext(ctx, "pragma user_version").Scan(&version); err != nil {
+		return err
+	}
+	if err := newer("bits.db", version); err != nil {
+		return err
+	}
+	for i, name := range migrations()[version:] {
+		err := s.transact(ctx, func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, statement(name)); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, fmt.Sprintf("pragma user_version = %d; pragma application_id = %d", version+i+1, applicationID))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("migration %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func atLeast(version string, want ...int) bool {
+	for i, part := range strings.Split(version, ".") {
+		n, _ := strconv.Atoi(part)
+		if i >= len(want) || n > want[i] {
+			return true
+		} else if n < want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Store) transact(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Event is something that happened to a job and is kept for those who were away.
+type Event struct {
+	N     int64           `json:"n"`
+	At    time.Time       `json:"at"`
+	Job   string          `json:"job"`
+	Owner string          `json:"-"`
+	Kind  string          `json:"kind"`
+	Body  json.RawMessage `json:"body"`
+}
+
+// Change is what one transaction writes about one job.
+type Change struct {
+	Job            *bits.Job // the row of the job
+	Files          []int     // the numbers of the files to write besides
+	ForgetAccepted bool      // empty the memory of accepted certificates
+	Delete         bool      // remove the job with all that belongs to it
+	Events         []Event   // their numbers are filled in
+}
+
+// Save writes the change in one transaction.
+// When it returns nil the change survives a power cut; with an error nothing was written.
+func (s *Store) Save(ctx context.Context, c *Change) error {
+	err := s.transact(ctx, func(tx *sql.Tx) error {
+		if c.Delete {
+			_, err := tx.ExecContext(ctx, "delete from job where id = ?", c.Job.ID)
+			return err
+		}
+		if err := s.saveJob(ctx, tx, c.Job); err != nil {
+			return err
+		}
+		for _, n := range c.Files {
+			if err := saveFile(ctx, tx, c.Job.ID, &c.Job.Files[n]); err != nil {
+				return err
+			}
+		}
+		if c.ForgetAccepted {
+			if _, err := tx.ExecContext(ctx, "delete from accepted where job = ?", c.Job.ID); err != nil {
+				return err
+			}
+		}
+		for i := range c.Events {
+			e := &c.Events[i]
+			r, err := tx.ExecContext(ctx, "insert into event (at, job, owner, kind, body) values (?, ?, ?, ?, ?)", stamp(e.At), e.Job, e.Owner, e.Kind, string(e.Body))
+			if err != nil {
+				return err
+			}
+			if e.N, err = r.LastInsertId(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return bits.Errorf(hresult.BG_E_DATABASE_CORRUPT, "cannot record job %s: %w", c.Job.ID, err).In(bits.ContextQueueManager)
+	}
+	return nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
+
+func (s *Store) saveJob(ctx context.Context, tx *sql.Tx, j *bits.Job) error {
+	row := *j
+	row.Files, row.Waiting, row.HeaderNames = nil, nil, nil
+	properties, err := json.Marshal(row)
+	if err != nil {
+		return err
+	}
+	plain, err := json.Marshal(j.Secrets)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, statement("save_job"), j.ID, j.Owner, j.State.String(), string(properties), s.seal.seal(plain, j.ID), stamp(j.Modified))
+	return err
+}
+
+func saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
+	validator, done := []byte(nil), []byte("[]")
+	var err error
+	if f.Validator != nil {
+		if validator, err = json.Marshal(f.Validator); err != nil {
+			return err
+		}
+	}
+	if len(f.Done) > 0 {
+		if done, err = json.Marshal(f.Done); err != nil {
+			return err
+		}
+	}
+	_, err = tx.ExecContext(ctx, statement("save_file"), job, f.Number, f.RemoteName, f.LocalName, f.Temporary, f.Size, text(validator), string(done), f.Finished, f.Completed)
+	return err
+}
+
+func text(b []byte) any {
+	if b == nil {
+		return nil
+	}
+	return string(b)
+}
+
+// Jobs returns all jobs with their files.
+func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
+	byID := map[string]*bits.Job{}
+	var jobs []*bits.Job
+	err := s.query(ctx, "select id, properties, secrets from job order by changed", nil, func(scan func(...any) error) error {
+		var id, properties string
+		var sealed []byte
+		if err := scan(&id, &properties, &sealed); err != nil {
+			return err
+		}
+		j := &bits.Job{}
+		if err := json.Unmarshal([]byte(properties), j); err != nil {
+			return fmt.Errorf("job %s: %w", id, err)
+		}
+		plain, err := s.seal.open(sealed, id)
+		if err != nil {
+			return fmt.Errorf("job %s: cannot open its secrets: %w", id, err)
+		}
+		if err := json.Unmarshal(plain, &j.Secrets); err != nil {
+			return fmt.Errorf("job %s: %w", id, err)
+		}
+		byID[id] = j
+		jobs = append(jobs, j)
+		return nil
+	})
+	if err != nil {
+		return nil, fail("bits.db", err)
+	}
+	err = s.query(ctx, statement("load_files"), nil, func(scan func(...any) error) error {
+		var job, done string
+		var validator sql.NullString
+		var f bits.File
+		if err := scan(&job, &f.Number, &f.RemoteName, &f.LocalName, &f.Temporary, &f.Size, &validator, &done, &f.Finished, &f.Completed); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(done), &f.Done); err != nil {
+			return err
+		}
+		if validator.Valid {
+			if err := json.Unmarshal([]byte(validator.String), &f.Validator); err != nil {
+				return err
+			}
+		}
+		j := byID[job]
+		j.Files = append(j.Files, f)
+		return nil
+	})
+	if err != nil {
+		return nil, fail("bits.db", err)
+	}
+	return jobs, nil
+}
+
+func (s *Store) query(ctx context.Context, q string, args []any, row func(scan func(...any) error) error) error {
+	rows, err := s.db.QueryContext(ctx, q, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Events returns the events after the number since, oldest first, at most limit.
+func (s *Store) Events(ctx context.Context, since int64, limit int) (events []Event, err error) {
+	err = s.query(ctx, "select n, at, job, owner, kind, body from event where n > ? order by n limit ?", []any{since, limit}, func(scan func(...any) error) error {
+		var e Event
+		var at, body string
+		if err := scan(&e.N, &at, &e.Job, &e.Owner, &e.Kind, &body); err != nil {
+			return err
+		}
+		e.Body = json.RawMessage(body)
+		e.At, err = time.Parse(time.RFC3339Nano, at)
+		events = append(events, e)
+		return err
+	})
+	return events, err
+}
+
+// PruneEvents removes events older than the time, and all but the newest keep ones.
+func (s *Store) PruneEvents(ctx context.Context, before time.Time, keep int) error {
+	_, err := s.db.ExecContext(ctx, statement("prune_events"), stamp(before), keep)
+	return err
+}
+
+// Accepted reports whether the application of the job accepted the certificate at the endpoint.
+func (s *Store) Accepted(ctx context.Context, job, endpoint string, sha256 [32]byte) (bool, error) {
+	var n int
+	err := s.db.QueryRowContext(ctx, "select count(*) from accepted where job = ? and endpoint = ? and sha256 = ?", job, endpoint, fmt.Sprintf("%x", sha256)).Scan(&n)
+	return n > 0, err
+}
+
+// Accept remembers that the application of the job accepted the certificate at the endpoint.
+// It survives a restart, until the memory of the job is emptied.
+func (s *Store) Accept(ctx context.Context, job, endpoint string, sha256 [32]byte, at time.Time) error {
+	return s.transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, statement("accept"), job, endpoint, fmt.Sprintf("%x", sha256), stamp(at)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, statement("forget_oldest_accepted"), job)
+		return err
+	})
+}

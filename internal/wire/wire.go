@@ -1,0 +1,131 @@
+// Package wire holds the messages and paths of the local API.
+// docs/api.md is its text for people.
+package wire
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"bits"
+	"bits/hresult"
+)
+
+// Version is the version of the API, the first element of every path.
+const Version = "v1"
+
+// System is the answer to GET /v1/system.
+type System struct {
+	API     string    `json:"api"`
+	Build   Build     `json:"build"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	State   string    `json:"state"`  // the folder of the store
+	Owner   string    `json:"owner"`  // who the service believes the caller to be
+	Busy    bool      `json:"busy"`   // a job is QUEUED, running or TRANSIENT_ERROR
+	Asking  int       `json:"asking"` // applications attached to judge certificates
+}
+
+// Build identifies an executable.
+type Build struct {
+	ID   string    `json:"id"`
+	Time time.Time `json:"time"` // of the file
+	Path string    `json:"path"`
+}
+
+// Error is the body of every answer that is no success.
+type Error struct {
+	Code    hresult.Code      `json:"hresult"`
+	Name    string            `json:"name"`
+	Context bits.ErrorContext `json:"context"`
+	Message string            `json:"message"`
+	Hint    string            `json:"hint,omitempty"`
+}
+
+// FromError makes the body for an error.
+func FromError(err error) Error {
+	e := bits.AsError(err)
+	return Error{Code: e.Code, Name: e.Code.Name(), Context: e.Context, Message: e.Message, Hint: e.Hint}
+}
+
+// Err is the error for a body.
+func (e Error) Err() error {
+	return &bits.Error{Code: e.Code, Context: e.Context, Message: e.Message, Hint: e.Hint}
+}
+
+// Result is the body of a success that has nothing else to say.
+// A success code that is not S_OK travels in it, BG_S_PARTIAL_COMPLETE for example.
+type Result struct {
+	Code hresult.Code `json:"hresult"`
+	Name string       `json:"name"`
+}
+
+// Files is the body of POST /v1/jobs/{job}/files.
+type Files struct {
+	Files []bits.FileSpec `json:"files"`
+}
+
+// Jobs is the answer to GET /v1/jobs.
+type Jobs struct {
+	Jobs []bits.Job `json:"jobs"`
+}
+
+// SetValidation is the body of POST /v1/jobs/{job}/certificate-validation.
+type SetValidation struct {
+	Interface string `json:"interface"`
+}
+
+// ValidationItem is one line of the stream that answers it: first the registration, then questions, at the end perhaps replaced.
+type ValidationItem struct {
+	Registration string         `json:"registration,omitempty"`
+	Question     *bits.Question `json:"ask,omitempty"`
+	Replaced     bool           `json:"replaced,omitempty"`
+}
+
+// Verdict is the body of POST /v1/jobs/{job}/certificate-validation/{question}.
+type Verdict struct {
+	Registration string       `json:"registration"`
+	Code         hresult.Code `json:"hresult"`
+}
+
+// Event is one line of GET /v1/events.
+// Kind "state" has a number and is kept; "progress" is live and has none.
+type Event struct {
+	N    int64           `json:"n,omitempty"`
+	At   time.Time       `json:"at"`
+	Job  string          `json:"job"`
+	Kind string          `json:"kind"`
+	Body json.RawMessage `json:"body"`
+}
+
+// StateEvent is the body of an event of kind "state".
+type StateEvent struct {
+	State bits.State     `json:"state"`
+	Error *bits.JobError `json:"error,omitempty"`
+}
+
+// statuses maps codes to HTTP statuses; what is not in it is 400 for a failure.
+// Clients decide on the code only.
+var statuses = map[hresult.Code]int{
+	hresult.BG_E_NOT_FOUND:                 http.StatusNotFound,
+	hresult.E_ACCESSDENIED:                 http.StatusForbidden,
+	hresult.BG_E_INVALID_STATE:             http.StatusConflict,
+	hresult.BG_E_EMPTY:                     http.StatusConflict,
+	hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE: http.StatusConflict,
+	hresult.ERROR_FILE_EXISTS:              http.StatusConflict,
+	hresult.BG_E_TOO_MANY_FILES_IN_JOB:     http.StatusTooManyRequests,
+	hresult.E_NOTIMPL:                      http.StatusNotImplemented,
+	hresult.E_FAIL:                         http.StatusInternalServerError,
+	hresult.BG_E_DATABASE_CORRUPT:          http.StatusInternalServerError,
+}
+
+// Status is the HTTP status for a code.
+func Status(code hresult.Code) int {
+	if s, ok := statuses[code]; ok {
+		return s
+	}
+	if code.Failed() {
+		return http.StatusBadRequest
+	}
+	return http.StatusOK
+}

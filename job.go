@@ -1,0 +1,265 @@
+package bits
+
+import (
+	"strings"
+	"time"
+
+	"bits/hresult"
+)
+
+// JobType says which way the files go (BG_JOB_TYPE).
+type JobType int
+
+// The types of jobs.
+const (
+	Download JobType = iota
+	Upload
+	UploadReply
+)
+
+var typeNames = []string{"DOWNLOAD", "UPLOAD", "UPLOAD_REPLY"}
+
+// String returns the name without its prefix BG_JOB_TYPE_.
+func (t JobType) String() string { return name(typeNames, int(t)) }
+
+// MarshalText makes types readable in JSON.
+func (t JobType) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText accepts what MarshalText writes.
+func (t *JobType) UnmarshalText(text []byte) (err error) {
+	*t, err = parse[JobType]("job type", typeNames, text)
+	return err
+}
+
+// Priority says which job runs first (BG_JOB_PRIORITY).
+type Priority int
+
+// The priorities.
+// All FOREGROUND jobs run side by side; of the others a lower one waits for every higher one.
+const (
+	Foreground Priority = iota
+	High
+	Normal
+	Low
+)
+
+var priorityNames = []string{"FOREGROUND", "HIGH", "NORMAL", "LOW"}
+
+// String returns the name without its prefix BG_JOB_PRIORITY_.
+func (p Priority) String() string { return name(priorityNames, int(p)) }
+
+// MarshalText makes priorities readable in JSON.
+func (p Priority) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText accepts what MarshalText writes, in any case.
+func (p *Priority) UnmarshalText(text []byte) (err error) {
+	*p, err = parse[Priority]("priority", priorityNames, text)
+	return err
+}
+
+func equalFold(a, b string) bool { return strings.EqualFold(a, b) }
+
+// Seconds is a length of time in whole seconds, as BITS counts them.
+type Seconds uint32
+
+// Duration converts to a time.Duration.
+func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Second }
+
+// Limits and defaults of BITS.
+const (
+	MaxDisplayName             = 256
+	MaxDescription             = 1024
+	MaxURL                     = 2200
+	MaxPathSegment             = 260
+	MaxHeaders                 = 16384 - 1
+	MaxFilesInJob              = 200
+	MinRetryDelay      Seconds = 5
+	DefaultRetryDelay  Seconds = 600
+	DefaultNoProgress  Seconds = 1209600
+	DefaultMaxDownload Seconds = 7776000
+	InactivityTimeout          = 90 * 24 * time.Hour
+)
+
+// Backoff replaces the fixed retry delay: the n-th failure in a row waits First doubled n-1 times, at most Max,
+// lengthened by a random part of up to Jitter (0 to 1) of itself.
+// Progress starts the count again.
+type Backoff struct {
+	First  Seconds `json:"first"`
+	Max    Seconds `json:"max"`
+	Jitter float64 `json:"jitter"`
+}
+
+// Job is one job of the queue.
+// The fields that carry "set" in the table of properties can be changed by PATCH; the others are facts.
+// All of them survive a restart of the service, except what is marked live.
+type Job struct {
+	ID          string   `json:"id"`    // a GUID
+	Owner       string   `json:"owner"` // the user's SID or "uid:N"
+	Type        JobType  `json:"type"`
+	State       State    `json:"state"`
+	DisplayName string   `json:"display_name"`
+	Description string   `json:"description"`
+	Priority    Priority `json:"priority"`
+
+	Created     time.Time  `json:"created"`
+	Modified    time.Time  `json:"modified"`
+	Transferred *time.Time `json:"transfer_completed,omitempty"` // when it became TRANSFERRED
+
+	MinimumRetryDelay   Seconds       `json:"minimum_retry_delay"`
+	NoProgressTimeout   Seconds       `json:"no_progress_timeout"`
+	MaximumDownloadTime Seconds       `json:"maximum_download_time"`
+	SecurityFlags       SecurityFlags `json:"security_flags"`
+	ValidatorRequired   bool          `json:"validator_required"` // certificates must be accepted by an application
+
+	AutoComplete bool     `json:"auto_complete"`     // Complete by itself when TRANSFERRED
+	NoReplace    bool     `json:"no_replace"`        // an automatic Complete never replaces a file
+	Backoff      *Backoff `json:"backoff,omitempty"` // replaces MinimumRetryDelay
+	Strict       bool     `json:"strict"`            // HEAD first; size and ranges demanded, as BITS does
+	GiveUpAfter  Seconds  `json:"give_up_after"`     // a shorter NoProgressTimeout; 0 is none
+	Roots        string   `json:"roots,omitempty"`   // PEM: the only authorities trusted; empty: the system's
+	Umask        uint32   `json:"umask"`             // of the creator
+
+	ErrorCount     uint32     `json:"error_count"`
+	Error          *JobError  `json:"error,omitempty"`
+	Failures       int        `json:"failures"`                  // in a row, without progress
+	TransientSince *time.Time `json:"transient_since,omitempty"` // first transient error without progress since
+	NextRetry      *time.Time `json:"next_retry,omitempty"`
+	Active         Seconds    `json:"active_seconds"` // time in CONNECTING and TRANSFERRING since Resume
+	Resumed        bool       `json:"resumed"`        // Resume was called at least once
+	Completing     bool       `json:"completing,omitempty"`
+
+	Files []File `json:"files,omitempty"`
+
+	Secrets Secrets `json:"-"`
+
+	Progress          JobProgress `json:"progress"`                     // live
+	ValidatorAttached bool        `json:"validator_attached,omitempty"` // live
+	Waiting           *Waiting    `json:"waiting,omitempty"`            // live
+	HeaderNames       []string    `json:"custom_headers,omitempty"`     // live: names of the custom headers, values hidden
+}
+
+// Secrets are the parts of a job that are sealed before they reach the disk and never shown.
+type Secrets struct {
+	Headers     string            `json:"headers,omitempty"` // each line ends with CRLF
+	Environment map[string]string `json:"environment,omitempty"`
+}
+
+// environment lists the variables that a job takes from its creator: trust and proxies.
+// The environment of the service itself decides nothing.
+var environment = []string{
+	"SSL_CERT_FILE", "SSL_CERT_DIR",
+	"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+}
+
+// Environment returns the variables that a job takes from its creator, with the values that lookup finds.
+func Environment(lookup func(string) (string, bool)) map[string]string {
+	env := map[string]string{}
+	for _, name := range environment {
+		if v, ok := lookup(name); ok {
+			env[name] = v
+		}
+	}
+	return env
+}
+
+// File is one file of a job.
+type File struct {
+	Number     int        `json:"number"` // from 0, in the order added
+	RemoteName string     `json:"remote_name"`
+	LocalName  string     `json:"local_name"`
+	Temporary  string     `json:"temporary_name,omitempty"`
+	Size       *int64     `json:"size"`                // null: unknown (BG_SIZE_UNKNOWN)
+	Validator  *Validator `json:"validator,omitempty"` // of the version that is being fetched
+	Done       Ranges     `json:"done"`                // on stable storage
+	Finished   bool       `json:"finished"`            // all bytes are on stable storage
+	Completed  bool       `json:"completed"`           // it has its final name
+
+	Received int64 `json:"received"` // live: arrived, but promised to nobody
+}
+
+// TransferredBytes is BytesTransferred of BG_FILE_PROGRESS: only bytes on stable storage.
+func (f *File) TransferredBytes() int64 { return f.Done.Len() }
+
+// Reset forgets all progress of an unfinished file: it starts over.
+func (f *File) Reset() {
+	f.Size, f.Validator, f.Done, f.Finished, f.Received = nil, nil, nil, false, 0
+}
+
+// Validator is what proves that the remote file is the one a transfer began with (RFC 9110, section 8.8).
+type Validator struct {
+	ETag         string `json:"etag,omitempty"`          // only one that is proof
+	LastModified string `json:"last_modified,omitempty"` // only one that is proof together with the size
+	Modified     string `json:"modified,omitempty"`      // as the server wrote it: the time of the file
+	Size         int64  `json:"size"`                    // -1: unknown
+}
+
+// JobProgress is BG_JOB_PROGRESS, and what has merely arrived.
+type JobProgress struct {
+	BytesTotal       *int64 `json:"bytes_total"` // null while the size of any file is unknown
+	BytesTransferred int64  `json:"bytes_transferred"`
+	BytesReceived    int64  `json:"bytes_received"`
+	FilesTotal       int    `json:"files_total"`
+	FilesTransferred int    `json:"files_transferred"`
+}
+
+// Count computes the progress of the job from its files.
+func (j *Job) Count() JobProgress {
+	p := JobProgress{FilesTotal: len(j.Files)}
+	total, known := int64(0), true
+	for i := range j.Files {
+		f := &j.Files[i]
+		p.BytesTransferred += f.TransferredBytes()
+		p.BytesReceived += max(f.Received, f.TransferredBytes())
+		if f.Finished {
+			p.FilesTransferred++
+		}
+		if f.Size == nil {
+			known = false
+		} else {
+			total += *f.Size
+		}
+	}
+	if known {
+		p.BytesTotal = &total
+	}
+	return p
+}
+
+// JobError is the error object of a job (IBackgroundCopyError).
+// It exists from the entry into ERROR or TRANSIENT_ERROR until the job is TRANSFERRING again, also across a restart.
+type JobError struct {
+	Code     hresult.Code `json:"hresult"`
+	Name     string       `json:"name,omitempty"`
+	Context  ErrorContext `json:"context"`
+	Message  string       `json:"message"`
+	Hint     string       `json:"hint,omitempty"`
+	File     *int         `json:"file,omitempty"` // number of the file concerned
+	URL      string       `json:"url,omitempty"`
+	Protocol string       `json:"protocol,omitempty"` // "http" for http and https
+	At       time.Time    `json:"at"`
+}
+
+// Waiting says why a job is not moving, and when it will next try.
+type Waiting struct {
+	Code   hresult.Code `json:"hresult"`
+	Reason string       `json:"reason"`
+	Until  *time.Time   `json:"until,omitempty"`
+}
+
+// Spec is what makes a job: IBackgroundCopyManager::CreateJob, AddFileSet and the setters in one call.
+type Spec struct {
+	ID          string                `json:"id,omitempty"` // chosen by the client; empty: by the service. Repeating a call with the same id returns the same job
+	Type        JobType               `json:"type"`
+	DisplayName string                `json:"display_name"`
+	Files       []FileSpec            `json:"files,omitempty"`
+	Properties  map[string]RawMessage `json:"properties,omitempty"`
+	Umask       *uint32               `json:"umask,omitempty"` // absent: 077
+	Environment map[string]string     `json:"environment,omitempty"`
+	Resume      bool                  `json:"resume,omitempty"`
+}
+
+// FileSpec is BG_FILE_INFO: what to fetch, and where to put it.
+type FileSpec struct {
+	RemoteName string `json:"remote_name"`
+	LocalName  string `json:"local_name"`
+}

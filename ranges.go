@@ -1,0 +1,57 @@
+package bits
+
+import (
+	"slices"
+)
+
+// Range is a half-open stretch of bytes: Start is in it, End is not.
+type Range struct {
+	Start int64 `json:"start"`
+	End   int64 `json:"end"`
+}
+
+// Ranges is a set of bytes: sorted stretches that neither touch nor overlap.
+type Ranges []Range
+
+// Len is the number of bytes in the set.
+func (r Ranges) Len() (n int64) {
+	for _, s := range r {
+		n += s.End - s.Start
+	}
+	return n
+}
+
+// Add returns the set with the stretch in it.
+// An empty or negative stretch changes nothing.
+func (r Ranges) Add(s Range) Ranges {
+	if s.End <= s.Start || s.Start < 0 {
+		return r
+	}
+	all := append(slices.Clone(r), s)
+	slices.SortFunc(all, func(a, b Range) int { return int(min(1, max(-1, a.Start-b.Start))) })
+	out := all[:1]
+	for _, next := range all[1:] {
+		if last := &out[len(out)-1]; next.Start <= last.End {
+			last.End = max(last.End, next.End)
+		} else {
+			out = append(out, next)
+		}
+	}
+	return out
+}
+
+// Gap returns the first stretch of [0, size) that is not in the set; ok is false if there is none.
+// With a negative size the end is unknown and the gap has no end (End is -1).
+func (r Ranges) Gap(size int64) (gap Range, ok bool) {
+	at := int64(0)
+	for _, s := range r {
+		if s.Start > at {
+			return Range{at, s.Start}, true
+		}
+		at = max(at, s.End)
+	}
+	if size < 0 {
+		return Range{at, -1}, true
+	}
+	return Range{at, size}, at < size
+}

@@ -1,0 +1,294 @@
+//go:build unfinished
+
+// Package client talks to the Background Intelligent Transfer Service of this machine.
+//
+// The zero Client finds the service of the current user.
+// Errors of the service are *[bits.Error]: they carry the HRESULT, and work with errors.Is and the targets of package bits.
+//
+//	c := &client.Client{}
+//	job, err := c.Create(ctx, bits.Spec{DisplayName: "update", Files: files})
+//	v, err := c.SetServerCertificateValidation(ctx, job.ID, myPolicy{})
+//	err = c.Resume(ctx, job.ID)
+//	job, err = c.Wait(ctx, job.ID)
+//	_, err = c.Complete(ctx, job.ID)
+//
+// A job outlives the program that made it.
+// A program that judges certificates must set itself again on its jobs when it starts: see [Client.NeedingValidation].
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/ipc"
+	"bits/internal/wire"
+)
+
+// Client is a connection to the service.
+// Its methods may be called from several goroutines.
+type Client struct {
+	// Socket is the path of the service's socket; empty: BITS_SOCKET, or that of the current user.
+	Socket string
+
+	once sync.Once
+	http *http.Client
+}
+
+func (c *Client) client() *http.Client {
+	c.once.Do(func() {
+		c.http = &http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				path := c.Socket
+				if path == "" {
+					path = os.Getenv("BITS_SOCKET")
+				}
+				if path == "" {
+					var err error
+					if path, err = ipc.DefaultPath(); err != nil {
+						return nil, err
+					}
+				}
+				return ipc.Dial(ctx, path)
+			},
+			IdleConnTimeout: 5 * time.Second,
+		}}
+	})
+	return c.http
+}
+
+// Close closes the idle connections.
+// The Client can be used again.
+func (c *Client) Close() { c.client().CloseIdleConnections() }
+
+// Do calls the local API: path is without the version, body and answer are JSON values or nil.
+func (c *Client) Do(ctx context.Context, method, path string, body, answer any) error {
+	resp, err := c.open(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if answer == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+	} else {
+		err = json.NewDecoder(resp.Body).Decode(answer)
+	}
+	if err != nil {
+		return unreachable(err)
+	}
+	return nil
+}
+
+// open makes a call and returns the answer if it is a success.
+func (c *Client) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var r io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot write the request: %w", err)
+		}
+		r = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://bits/"+wire.Version+path, r)
+	if err != nil {
+		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot make the request: %w", err)
+	}
+	resp, err := c.client().Do(request)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, unreachable(err)
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var e wire.Error
+	if err := json.NewDecoder(resp.Body).Decode(&e); err != nil || e.Message == "" {
+		return nil, bits.Errorf(hresult.E_UNEXPECTED, "cannot understand the service: it answered %s", resp.Status)
+	}
+	return nil, e.Err()
+}
+
+// ErrUnreachable is the target for errors.Is when no service answers.
+var ErrUnreachable = &bits.Error{Code: hresult.RPC_S_SERVER_UNAVAILABLE}
+
+func unreachable(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, "cannot reach the service: %w", err).WithHint("start it with: bits daemon")
+}
+
+// System returns what the service says of itself.
+func (c *Client) System(ctx context.Context) (s wire.System, err error) {
+	return s, c.Do(ctx, "GET", "/system", nil, &s)
+}
+
+// Create makes a job (IBackgroundCopyManager::CreateJob), SUSPENDED unless the Spec says Resume.
+// The umask and the trust and proxy variables of this process go with it, unless the Spec has its own.
+// When it returns, the job survives a power cut.
+func (c *Client) Create(ctx context.Context, spec bits.Spec) (*bits.Job, error) {
+	if spec.Umask == nil {
+		mask := umask()
+		spec.Umask = &mask
+	}
+	if spec.Environment == nil {
+		spec.Environment = bits.Environment(os.LookupEnv)
+	}
+	var job bits.Job
+	err := c.Do(ctx, "POST", "/jobs", spec, &job)
+	return &job, err
+}
+
+// Job returns one job; BG_E_NOT_FOUND if there is none of that id for the caller.
+// A job that is ACKNOWLEDGED or CANCELLED is found for a day.
+func (c *Client) Job(ctx context.Context, id string) (*bits.Job, error) {
+	var job bits.Job
+	err := c.Do(ctx, "GET", "/jobs/"+url.PathEscape(id), nil, &job)
+	return &job, err
+}
+
+// Jobs returns the caller's jobs, oldest first.
+// The filter takes the parameters of GET /v1/jobs: state, validator, final, all.
+func (c *Client) Jobs(ctx context.Context, filter url.Values) ([]bits.Job, error) {
+	var list wire.Jobs
+	err := c.Do(ctx, "GET", "/jobs?"+filter.Encode(), nil, &list)
+	return list.Jobs, err
+}
+
+// NeedingValidation returns the jobs that need an application to judge certificates and have none attached.
+// A program that judges certificates calls it when it starts, and sets itself on those that are its own with [Client.Attach].
+func (c *Client) NeedingValidation(ctx context.Context) ([]bits.Job, error) {
+	return c.Jobs(ctx, url.Values{"validator": {"required"}})
+}
+
+// Add appends files to a job (AddFileSet): all, or none.
+func (c *Client) Add(ctx context.Context, id string, files ...bits.FileSpec) error {
+	return c.Do(ctx, "POST", "/jobs/"+url.PathEscape(id)+"/files", wire.Files{Files: files}, nil)
+}
+
+// Set changes properties, all or none; the names are those of the table in docs/api.md.
+func (c *Client) Set(ctx context.Context, id string, properties map[string]any) error {
+	return c.Do(ctx, "PATCH", "/jobs/"+url.PathEscape(id), properties, nil)
+}
+
+func (c *Client) act(ctx context.Context, id string, a bits.Action) (hresult.Code, error) {
+	var r wire.Result
+	err := c.Do(ctx, "POST", "/jobs/"+url.PathEscape(id)+"/"+a.String(), nil, &r)
+	return r.Code, err
+}
+
+// Resume makes a job runnable; BG_E_EMPTY if it has no files.
+func (c *Client) Resume(ctx context.Context, id string) error {
+	_, err := c.act(ctx, id, bits.Resume)
+	return err
+}
+
+// Suspend stops a job.
+// When it returns, no request of the job is under way.
+func (c *Client) Suspend(ctx context.Context, id string) error {
+	_, err := c.act(ctx, id, bits.Suspend)
+	return err
+}
+
+// Complete gives the finished files their names and ends the job.
+// The code is S_OK, BG_S_PARTIAL_COMPLETE or BG_S_UNABLE_TO_DELETE_FILES.
+func (c *Client) Complete(ctx context.Context, id string) (hresult.Code, error) {
+	return c.act(ctx, id, bits.Complete)
+}
+
+// Cancel drops a job and its temporary files.
+// The code is S_OK or BG_S_UNABLE_TO_DELETE_FILES.
+func (c *Client) Cancel(ctx context.Context, id string) (hresult.Code, error) {
+	return c.act(ctx, id, bits.Cancel)
+}
+
+// Event is one line of the event stream.
+type Event = wire.Event
+
+// Events yields what happens to the caller's jobs, or to one of them, until the context ends or the service does: kept events after
+// the number since, then live ones.
+// The last value has an error if the stream broke; go on with the number of the last event.
+func (c *Client) Events(ctx context.Context, since int64, job string) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		query := url.Values{"since": {strconv.FormatInt(since, 10)}}
+		if job != "" {
+			query.Set("job", job)
+		}
+		resp, err := c.open(ctx, "GET", "/events?"+query.Encode(), nil)
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		defer resp.Body.Close()
+		dec := json.NewDecoder(resp.Body)
+		for {
+			var e Event
+			if err := dec.Decode(&e); err != nil {
+				if ctx.Err() == nil {
+					yield(Event{}, unreachable(fmt.Errorf("the stream of events ended: %w", err)))
+				}
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Wait returns the job when nothing more will happen by itself: TRANSFERRED, ERROR, SUSPENDED, ACKNOWLEDGED or CANCELLED.
+// It also waits through a restart of the service, if that comes back within a minute.
+func (c *Client) Wait(ctx context.Context, id string) (*bits.Job, error) {
+	gone := time.Time{}
+	for {
+		job, err := c.Job(ctx, id)
+		switch {
+		case err == nil:
+			gone = time.Time{}
+			if job.State.Final() || job.State.Paused() && !(job.AutoComplete && job.State == bits.StateTransferred) {
+				return job, nil
+			}
+			for e, err := range c.Events(ctx, 0, id) {
+				if err != nil {
+					break
+				}
+				// The state may have been left between Job and the stream; any event is a reason to look.
+				if e.Kind == "state" && e.At.After(job.Modified) {
+					break
+				}
+			}
+		case errors.Is(err, ErrUnreachable):
+			if gone.IsZero() {
+				gone = time.Now()
+			} else if time.Since(gone) > time.Minute {
+				return nil, err
+			}
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		default:
+			return nil, err
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+}

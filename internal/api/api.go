@@ -1,0 +1,277 @@
+//go:build unfinished
+
+// Package api serves the local API: HTTP and JSON on a socket that only its user can open.
+//
+// All routes stand in one table with the rule of who may call them.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/ipc"
+	"bits/internal/notify"
+	"bits/internal/queue"
+	"bits/internal/store"
+	"bits/internal/wire"
+)
+
+// Server answers the local API.
+type Server struct {
+	Queue  *queue.Queue
+	Hub    *notify.Hub
+	Store  *store.Store
+	System func() wire.System // what the service says of itself; Owner is filled in here
+	Stop   func()             // ends the service at a checkpoint
+}
+
+// access says who may call a route.
+type access int
+
+const (
+	anyone access = iota // on what is theirs; administrators on what all users have
+	reads                // the owner of the job, and administrators
+	owns                 // the owner of the job alone
+	admin                // administrators, and the owner
+)
+
+type route struct {
+	method, path string
+	access       access
+	doc          string
+	handle       func(*call) (any, error)
+}
+
+// routes is the whole API.
+var routes []route
+
+func init() {
+	routes = []route{
+		{"GET", "/system", anyone, "What the service is: version, build, state folder, the caller as it sees him.", (*call).system},
+		{"POST", "/system/stop", anyone, "End the service at a checkpoint; nothing is lost.", (*call).stop},
+		{"GET", "/openapi.json", anyone, "This API as an OpenAPI 3.1 document.", (*call).openAPI},
+		{"GET", "/jobs", anyone, "List the caller's jobs. state=NAME, validator=required, final=true (also ACKNOWLEDGED and CANCELLED ones of the last day), all=true (of all users; administrators).", (*call).list},
+		{"POST", "/jobs", anyone, "Create a job, SUSPENDED; with files, properties, a client-chosen id and resume in one call.", (*call).create},
+		{"GET", "/jobs/{job}", reads, "One job, its files, its error, why it waits.", (*call).get},
+		{"PATCH", "/jobs/{job}", owns, "Change properties: all that are named, or none.", (*call).patch},
+		{"POST", "/jobs/{job}/files", owns, "Add files: all, or none.", (*call).files},
+		{"POST", "/jobs/{job}/resume", owns, "Resume.", act(bits.Resume)},
+		{"POST", "/jobs/{job}/suspend", admin, "Suspend. When it returns, nothing of the job is under way.", act(bits.Suspend)},
+		{"POST", "/jobs/{job}/cancel", admin, "Cancel: drop the job and its temporary files.", act(bits.Cancel)},
+		{"POST", "/jobs/{job}/complete", owns, "Complete: give the finished files their names, drop the others.", act(bits.Complete)},
+		{"POST", "/jobs/{job}/own", admin, "TakeOwnership: the caller becomes the owner; custom headers are removed.", (*call).own},
+		{"POST", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface: the body of the answer is the stream of questions.", (*call).setValidation},
+		{"DELETE", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface(nullptr).", (*call).removeValidation},
+		{"POST", "/jobs/{job}/certificate-validation/{question}", owns, "The verdict on a question.", (*call).verdict},
+		{"GET", "/events", anyone, "The caller's events, one JSON object a line. since=N, job=ID, follow=false.", (*call).events},
+	}
+}
+
+// call is one request.
+type call struct {
+	*Server
+	w    http.ResponseWriter
+	r    *http.Request
+	peer ipc.Peer
+	job  string // of the path, found and allowed
+}
+
+type peerKey struct{}
+
+// ConnContext puts the peer of a connection into its context, for http.Server.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	peer, err := ipc.PeerOf(c)
+	if err != nil {
+		return ctx // and the call will be refused
+	}
+	return context.WithValue(ctx, peerKey{}, peer)
+}
+
+// Handler returns the API as an http.Handler.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range routes {
+		mux.HandleFunc(rt.method+" /"+wire.Version+rt.path, func(w http.ResponseWriter, r *http.Request) {
+			c := &call{Server: s, w: w, r: r}
+			answer, err := c.serve(rt)
+			c.reply(answer, err)
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		c := &call{Server: s, w: w, r: r}
+		c.reply(nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot %s %s: there is no such call", r.Method, r.URL.Path).WithHint("GET /v1/openapi.json lists the calls"))
+	})
+	return mux
+}
+
+func (c *call) serve(rt route) (any, error) {
+	// No web page may drive the service through a browser.
+	host, _, _ := strings.Cut(c.r.Host, ":")
+	if c.r.Header.Get("Origin") != "" || c.r.Header.Get("Referer") != "" || host != "bits" && host != "localhost" {
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: the request comes from a browser or names the host %q", c.r.URL.Path, c.r.Host).WithHint("use http://bits/ or http://localhost/ over the socket")
+	}
+	peer, ok := c.r.Context().Value(peerKey{}).(ipc.Peer)
+	if !ok {
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: the caller is unknown", c.r.URL.Path)
+	}
+	c.peer = peer
+	if id := c.r.PathValue("job"); id != "" {
+		if err := c.find(strings.ToLower(id), rt.access); err != nil {
+			return nil, err
+		}
+	}
+	return rt.handle(c)
+}
+
+// find sets the job of the call.
+// A job that the caller must not know of does not exist for him.
+func (c *call) find(id string, a access) error {
+	j, err := c.Queue.Get(id)
+	if err != nil {
+		return err
+	}
+	switch own := j.Owner == c.peer.Owner; {
+	case own, c.peer.Admin && a != owns:
+		c.job = j.ID
+		return nil
+	case c.peer.Admin:
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot do that with job %s: it belongs to %s", id, j.Owner).WithHint("take ownership first")
+	}
+	return bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %s", id).WithHint("bits list shows the jobs")
+}
+
+// streamed is the answer of a call that has written its own body.
+type streamed struct{}
+
+func (c *call) reply(answer any, err error) {
+	status := http.StatusOK
+	if err != nil {
+		e := wire.FromError(err)
+		answer, status = e, wire.Status(e.Code)
+	}
+	if _, done := answer.(streamed); done {
+		return
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"hresult":"0x80004005","message":"cannot write the answer"}`)
+	}
+	c.w.Header().Set("Content-Type", "application/json")
+	c.w.Header().Set("X-Content-Type-Options", "nosniff")
+	c.w.WriteHeader(status)
+	c.w.Write(append(body, '\n'))
+}
+
+const maxBody = 4 << 20
+
+// read decodes the body of the request: one JSON value with known fields, and nothing after it.
+func (c *call) read(into any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	if err == nil {
+		if _, more := dec.Token(); more != io.EOF {
+			err = errors.New("something follows the JSON value")
+		}
+	}
+	if err == io.EOF {
+		err = errors.New("it is empty, and a JSON object is needed")
+	}
+	if err != nil {
+		if e := bits.AsError(err); e.Code != hresult.E_FAIL {
+			return e
+		}
+		return bits.Errorf(hresult.E_INVALIDARG, "cannot read the body of %s %s: %w", c.r.Method, c.r.URL.Path, err).WithHint("docs/api.md and GET /v1/openapi.json say what belongs there")
+	}
+	return nil
+}
+
+func result(code hresult.Code, err error) (any, error) {
+	return wire.Result{Code: code, Name: code.Name()}, err
+}
+
+func (c *call) system() (any, error) {
+	s := c.System()
+	s.Owner = c.peer.Owner
+	return s, nil
+}
+
+func (c *call) stop() (any, error) {
+	if c.peer.Owner != ipc.Self().Owner && !c.peer.Admin {
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot stop the service: it belongs to %s", ipc.Self().Owner)
+	}
+	c.Stop()
+	return result(hresult.S_OK, nil)
+}
+
+func (c *call) list() (any, error) {
+	q := c.r.URL.Query()
+	all := q.Get("all") == "true"
+	if all && !c.peer.Admin {
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot list the jobs of all users: that needs an administrator")
+	}
+	var state bits.State
+	if s := q.Get("state"); s != "" {
+		if err := state.UnmarshalText([]byte(s)); err != nil {
+			return nil, err
+		}
+	}
+	answer := wire.Jobs{Jobs: []bits.Job{}}
+	for _, j := range c.Queue.List(func(j *bits.Job) bool {
+		return (all || j.Owner == c.peer.Owner) &&
+			(!j.State.Final() || q.Get("final") == "true") &&
+			(q.Get("state") == "" || j.State == state)
+	}) {
+		if q.Get("validator") != "required" || j.ValidatorRequired && !j.ValidatorAttached {
+			answer.Jobs = append(answer.Jobs, *j)
+		}
+	}
+	return answer, nil
+}
+
+func (c *call) create() (any, error) {
+	var spec bits.Spec
+	if err := c.read(&spec); err != nil {
+		return nil, err
+	}
+	return c.Queue.Create(c.r.Context(), c.peer.Owner, spec)
+}
+
+func (c *call) get() (any, error) { return c.Queue.Get(c.job) }
+
+func (c *call) patch() (any, error) {
+	values := map[string]bits.RawMessage{}
+	if err := c.read(&values); err != nil {
+		return nil, err
+	}
+	if err := c.Queue.Set(c.r.Context(), c.job, values); err != nil {
+		return nil, err
+	}
+	return c.Queue.Get(c.job)
+}
+
+func (c *call) files() (any, error) {
+	var body wire.Files
+	if err := c.read(&body); err != nil {
+		return nil, err
+	}
+	if err := c.Queue.Add(c.job, body.Files); err != nil {
+		return nil, err
+	}
+	return c.Queue.Get(c.job)
+}
+
+func act(a bits.Action) func(*call) (any, error) {
+	return func(c *call) (any, error) { return result(c.Queue.Act(c.r.Context(), c.job, a)) }
+}
+
+func (c *call) own() (any, error) {
+	return result(hresult.S_OK, c.Queue.Own(c.r.Context(), c.job, c.peer.Owner))
+}

@@ -1,0 +1,168 @@
+//go:build unfinished
+
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/wire"
+)
+
+// lines writes a stream of JSON objects, one a line, each flushed.
+type lines struct {
+	enc   *json.Encoder
+	flush func() error
+}
+
+func (c *call) lines() lines {
+	c.w.Header().Set("Content-Type", "application/x-ndjson")
+	c.w.Header().Set("X-Content-Type-Options", "nosniff")
+	return lines{json.NewEncoder(c.w), http.NewResponseController(c.w).Flush}
+}
+
+func (l lines) write(v any) error {
+	if err := l.enc.Encode(v); err != nil {
+		return err
+	}
+	return l.flush()
+}
+
+// setValidation is SetServerCertificateValidationInterface.
+// The wrong interface is refused before anything else is looked at.
+func (c *call) setValidation() (any, error) {
+	var body wire.SetValidation
+	if err := c.read(&body); err != nil {
+		return nil, err
+	}
+	if body.Interface != bits.ValidationCallback {
+		return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set %q as the validator of job %s: it is not %s", body.Interface, c.job, bits.ValidationCallback)
+	}
+	r, err := c.Queue.SetValidator(c.r.Context(), c.job, true)
+	if err != nil {
+		return nil, err
+	}
+	// The end of the stream is the death of the interface pointer.
+	defer c.Hub.Wake()
+	defer c.Hub.Gone(r)
+	out := c.lines()
+	if err := out.write(wire.ValidationItem{Registration: r.ID}); err != nil {
+		return streamed{}, nil
+	}
+	for {
+		var item wire.ValidationItem
+		select {
+		case q := <-r.Questions:
+			item.Question = &q
+		case <-r.Replaced:
+			item.Replaced = true
+		case <-c.r.Context().Done():
+			return streamed{}, nil
+		}
+		if out.write(item) != nil || item.Replaced {
+			return streamed{}, nil
+		}
+	}
+}
+
+func (c *call) removeValidation() (any, error) {
+	_, err := c.Queue.SetValidator(c.r.Context(), c.job, false)
+	return result(hresult.S_OK, err)
+}
+
+func (c *call) verdict() (any, error) {
+	var body wire.Verdict
+	if err := c.read(&body); err != nil {
+		return nil, err
+	}
+	return result(hresult.S_OK, c.Hub.Answer(c.job, c.r.PathValue("question"), body.Registration, body.Code))
+}
+
+// progressEvery is how often a running job is shown to those who follow it.
+const progressEvery = 200 * time.Millisecond
+
+// events streams what happened to the caller's jobs: first what is kept after since, then what comes.
+// A follower reads from the store when it is woken, so a slow one misses nothing.
+func (c *call) events() (any, error) {
+	q := c.r.URL.Query()
+	since, job := int64(0), strings.ToLower(q.Get("job"))
+	if s := q.Get("since"); s != "" {
+		var err error
+		if since, err = strconv.ParseInt(s, 10, 64); err != nil {
+			return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot read since=%s: it is the number of an event", s)
+		}
+	}
+	if job != "" {
+		if err := c.find(job, reads); err != nil {
+			return nil, err
+		}
+	}
+	follow := q.Get("follow") != "false"
+	out := c.lines()
+	if err := out.flush(); err != nil {
+		return streamed{}, nil
+	}
+	shown := map[string]bits.JobProgress{}
+	for {
+		changed := c.Hub.Changed()
+		for {
+			events, err := c.Store.Events(c.r.Context(), since, 256)
+			if err != nil {
+				return streamed{}, nil
+			}
+			for _, e := range events {
+				since = e.N
+				if e.Owner != c.peer.Owner && !(c.peer.Admin && job != "") || job != "" && e.Job != job {
+					continue
+				}
+				if out.write(wire.Event{N: e.N, At: e.At, Job: e.Job, Kind: e.Kind, Body: e.Body}) != nil {
+					return streamed{}, nil
+				}
+			}
+			if len(events) < 256 {
+				break
+			}
+		}
+		if !follow {
+			return streamed{}, nil
+		}
+		tick, err := c.progress(out, job, shown)
+		if err != nil {
+			return streamed{}, nil
+		}
+		select {
+		case <-changed:
+		case <-tick:
+		case <-c.r.Context().Done():
+			return streamed{}, nil
+		}
+	}
+}
+
+// progress writes what the running jobs have moved since the last time.
+// The channel fires when it is time to look again; it is nil while nothing runs.
+func (c *call) progress(out lines, job string, shown map[string]bits.JobProgress) (<-chan time.Time, error) {
+	var tick <-chan time.Time
+	for _, j := range c.Queue.List(func(j *bits.Job) bool {
+		return j.State.Running() && (j.Owner == c.peer.Owner || c.peer.Admin && job != "") && (job == "" || j.ID == job)
+	}) {
+		tick = time.After(progressEvery)
+		if last, ok := shown[j.ID]; ok && last.BytesReceived == j.Progress.BytesReceived && last.FilesTransferred == j.Progress.FilesTransferred {
+			continue
+		}
+		shown[j.ID] = j.Progress
+		body, err := json.Marshal(j.Progress)
+		if err == nil {
+			err = out.write(wire.Event{At: time.Now(), Job: j.ID, Kind: "progress", Body: body})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return tick, nil
+}

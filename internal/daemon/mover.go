@@ -1,0 +1,110 @@
+//go:build unfinished
+
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"net"
+	"sync/atomic"
+
+	"bits"
+	"bits/internal/certcheck"
+	"bits/internal/notify"
+	"bits/internal/queue"
+	"bits/internal/transfer"
+	"bits/internal/transport"
+)
+
+// mover carries out the runs: it gives each its own rules, its own connections, and its files one after another.
+type mover struct {
+	crls *certcheck.CRLCache
+	hub  *notify.Hub
+}
+
+func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
+	job, err := run.Job()
+	if err != nil {
+		return -1, err
+	}
+	roots, err := roots(job)
+	if err != nil {
+		return -1, err
+	}
+	policy := certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls}
+	var current atomic.Pointer[bits.File] // the file being transferred when a connection is opened
+	check := certcheck.Check{
+		Policy: policy, Job: job.ID, Required: job.ValidatorRequired,
+		Memory: run, Asker: asker{m.hub},
+	}
+	origin := func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
+		f := current.Load()
+		return check.Connection(ctx, endpoint, cs, f.Number, f.RemoteName)
+	}
+	proxy := func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
+		host, _, err := net.SplitHostPort(endpoint)
+		if err == nil {
+			_, err = policy.Verify(ctx, host, cs.PeerCertificates)
+		}
+		return err
+	}
+	t := transport.New(ctx, origin, proxy, job.Secrets.Environment)
+	defer t.Close()
+	client := transfer.Client(t, job)
+	for {
+		job, err = run.Job()
+		if err != nil {
+			return -1, err
+		}
+		next := -1
+		for i := range job.Files {
+			if !job.Files[i].Finished {
+				next = i
+				break
+			}
+		}
+		if next < 0 {
+			return -1, nil
+		}
+		current.Store(&job.Files[next])
+		if err := transfer.Download(ctx, client, job, job.Files[next], run); err != nil {
+			return next, err
+		}
+	}
+}
+
+// roots are the authorities of a job: its own, else what its creator's environment names, else the system's.
+func roots(job *bits.Job) (*x509.CertPool, error) {
+	if job.Roots != "" {
+		return certcheck.RootsPEM([]byte(job.Roots))
+	}
+	return certcheck.Roots(job.Secrets.Environment)
+}
+
+// asker makes a question of what phase two must know.
+type asker struct{ hub *notify.Hub }
+
+func (a asker) Ask(ctx context.Context, q certcheck.Question) error {
+	leaf := q.Chain[0]
+	sum, key := sha256.Sum256(leaf.Raw), sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	return a.hub.Ask(ctx, bits.Question{
+		Job: q.Job, File: q.File, URL: q.URL, Endpoint: q.Endpoint,
+		Certificate: leaf.Raw, EncodingType: 1,
+		Chain: ders(q.Chain), Verified: ders(q.Verified), Store: certcheck.SerializedStore(q.Chain),
+		Facts: bits.Certificate{
+			Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), Serial: leaf.SerialNumber.Text(16),
+			NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
+			SHA256: hex.EncodeToString(sum[:]), PublicKeySHA256: hex.EncodeToString(key[:]),
+		},
+	})
+}
+
+func ders(certs []*x509.Certificate) (all [][]byte) {
+	for _, c := range certs {
+		all = append(all, c.Raw)
+	}
+	return all
+}

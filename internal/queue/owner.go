@@ -1,0 +1,292 @@
+//go:build unfinished
+
+package queue
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/notify"
+	"bits/internal/store"
+	"bits/internal/tempfile"
+)
+
+// Act does what the owner asks: Resume, Suspend, Complete or Cancel.
+// When Suspend, Complete or Cancel has returned, nothing of the job is under way any more.
+// The code is S_OK, BG_S_PARTIAL_COMPLETE or BG_S_UNABLE_TO_DELETE_FILES.
+func (q *Queue) Act(ctx context.Context, id string, a bits.Action) (hresult.Code, error) {
+	switch a {
+	case bits.Resume:
+		return hresult.S_OK, q.change(id, func(j *bits.Job, _ *store.Change) error { return resume(j) })
+	case bits.Suspend:
+		err := q.change(id, func(j *bits.Job, _ *store.Change) error { return move(j, a) })
+		if err == nil {
+			q.halt(ctx, id)
+		}
+		return hresult.S_OK, err
+	case bits.Complete:
+		err := q.change(id, func(j *bits.Job, _ *store.Change) error {
+			if err := move(j, a); err != nil {
+				return err
+			}
+			// The intent is recorded first; the state follows when every file has its name.
+			j.State = bits.StateSuspended
+			if allFinished(j) {
+				j.State = bits.StateTransferred
+			}
+			j.Completing = true
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+		q.halt(ctx, id)
+		return q.rename(ctx, id)
+	case bits.Cancel:
+		return q.end(ctx, id, a)
+	}
+	return 0, bits.Errorf(hresult.E_NOTIMPL, "cannot %s a job: that is no action of its owner", a)
+}
+
+func resume(j *bits.Job) error {
+	before := j.State
+	if err := move(j, bits.Resume); err != nil || j.State != bits.StateQueued || before == bits.StateQueued {
+		return err
+	}
+	j.Resumed, j.Active, j.NextRetry = true, 0, nil
+	if before != bits.StateTransientError {
+		j.TransientSince, j.Failures = nil, 0
+	}
+	return nil
+}
+
+func allFinished(j *bits.Job) bool {
+	for i := range j.Files {
+		if !j.Files[i].Finished {
+			return false
+		}
+	}
+	return len(j.Files) > 0
+}
+
+// rename gives the finished files of a job their names, removes the others, and makes the job ACKNOWLEDGED.
+// If one cannot be renamed, the job stays as it is, and Complete can be called again.
+func (q *Queue) rename(ctx context.Context, id string) (hresult.Code, error) {
+	j, err := q.Get(id)
+	if err != nil {
+		return 0, err
+	}
+	code := hresult.S_OK
+	completed := map[int]bool{}
+	for i := range j.Files {
+		f := &j.Files[i]
+		if f.Completed {
+			continue
+		}
+		if !f.Finished {
+			code = hresult.BG_S_PARTIAL_COMPLETE
+			continue
+		}
+		if err = renameOne(j, f); err != nil {
+			break
+		}
+		completed[i] = true
+	}
+	if err == nil && len(j.Files) == 0 {
+		code = hresult.BG_S_PARTIAL_COMPLETE
+	}
+	failed := err
+	err = q.change(id, func(j *bits.Job, c *store.Change) error {
+		j.Completing = false
+		for i := range completed {
+			j.Files[i].Completed = true
+			c.Files = append(c.Files, i)
+		}
+		if failed != nil {
+			return nil
+		}
+		return move(j, bits.Complete)
+	})
+	if err = errors.Join(failed, err); err != nil {
+		return 0, err
+	}
+	q.hub.Remove(id)
+	if j, err = q.Get(id); err == nil && code == hresult.BG_S_PARTIAL_COMPLETE && !clean(j) {
+		code = hresult.BG_S_UNABLE_TO_DELETE_FILES
+	}
+	return code, nil
+}
+
+func renameOne(j *bits.Job, f *bits.File) error {
+	if _, err := os.Lstat(f.Temporary); errors.Is(err, fs.ErrNotExist) {
+		// A crash came between the rename and its record.
+		if _, err := os.Lstat(f.LocalName); err == nil {
+			return nil
+		}
+		return bits.Errorf(hresult.ERROR_FILE_NOT_FOUND, "cannot complete %s: its temporary file %s is gone", f.LocalName, f.Temporary).In(bits.ContextLocalFile)
+	}
+	if j.NoReplace {
+		return tempfile.RenameNew(f.Temporary, f.LocalName)
+	}
+	return tempfile.Rename(f.Temporary, f.LocalName)
+}
+
+// clean removes the temporary files of a final job and reports whether that worked.
+func clean(j *bits.Job) bool {
+	ok := true
+	for i := range j.Files {
+		if f := &j.Files[i]; !f.Completed && tempfile.Remove(f.Temporary) != nil {
+			ok = false
+		}
+	}
+	return ok
+}
+
+// end drops a job: by its owner, or after 90 days.
+func (q *Queue) end(ctx context.Context, id string, a bits.Action) (hresult.Code, error) {
+	err := q.change(id, func(j *bits.Job, _ *store.Change) error { return move(j, a) })
+	if err != nil {
+		return 0, err
+	}
+	q.halt(ctx, id)
+	q.hub.Remove(id)
+	j, err := q.Get(id)
+	if err == nil && !clean(j) {
+		return hresult.BG_S_UNABLE_TO_DELETE_FILES, nil
+	}
+	return hresult.S_OK, err
+}
+
+// halt stops the run of the job, if there is one, and waits for its end.
+// The wait ends with ctx; the run ends all the same.
+func (q *Queue) halt(ctx context.Context, id string) {
+	q.mu.Lock()
+	var run *Run
+	if e := q.jobs[id]; e != nil {
+		run = e.run
+	}
+	q.mu.Unlock()
+	if run != nil {
+		run.Stop()
+		select {
+		case <-run.done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Own makes the caller the owner of the job, and removes what the owner before trusted it with: custom headers.
+// The requirement of a validator stays, but nothing is remembered as accepted: the job fails closed.
+func (q *Queue) Own(ctx context.Context, id, owner string) error {
+	q.halt(ctx, id)
+	return q.change(id, func(j *bits.Job, c *store.Change) error {
+		if j.State.Final() {
+			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take job %s: it is %s", id, j.State)
+		}
+		j.Owner, j.Secrets.Headers, c.ForgetAccepted = owner, "", true
+		q.hub.Remove(id)
+		return nil
+	})
+}
+
+// SetValidator is SetServerCertificateValidationInterface: with on the caller becomes the application that judges the job's
+// certificates, without it nobody does.
+// Either way the memory of accepted certificates is emptied.
+// Allowed in SUSPENDED, ERROR and TRANSFERRED, else BG_E_READ_ONLY_WHEN_JOB_ACTIVE; a refused call changes nothing.
+// The requirement survives a restart; the registration ends with the application.
+func (q *Queue) SetValidator(ctx context.Context, id string, on bool) (*notify.Registration, error) {
+	if j, err := q.Get(id); err == nil && j.State.Paused() {
+		q.halt(ctx, id) // a run that is just ending must be over before the rules change
+	}
+	var r *notify.Registration
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	err := q.locked(id, func(j *bits.Job, c *store.Change) error {
+		switch {
+		case j.State.Final():
+			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot set the validator of job %s: it is %s", id, j.State)
+		case !j.State.Paused() || q.jobs[id].run != nil:
+			return bits.Errorf(hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE, "cannot set the validator of job %s while it is %s", id, j.State).WithHint("suspend the job first: bits suspend %s", id)
+		}
+		j.ValidatorRequired, c.ForgetAccepted = on, true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if on {
+		r = q.hub.Register(id)
+	} else {
+		q.hub.Remove(id)
+	}
+	return r, nil
+}
+
+// Accepted reports whether the application of the job accepted the certificate at the endpoint.
+func (q *Queue) Accepted(ctx context.Context, job, endpoint string, sha256 [32]byte) (bool, error) {
+	return q.store.Accepted(ctx, job, endpoint, sha256)
+}
+
+// refuse makes a job whose Complete failed by itself an ERROR that its owner can see.
+func (q *Queue) refuse(id string, err error) {
+	q.change(id, func(j *bits.Job, _ *store.Change) error {
+		j.Error = jobError(j, err, -1)
+		j.ErrorCount++
+		if j.State == bits.StateSuspended {
+			j.State = bits.StateError
+			return nil
+		}
+		return move(j, bits.FailFatal)
+	})
+}
+
+// CompleteAll completes the TRANSFERRED jobs that complete by themselves.
+// One that cannot be completed becomes ERROR.
+func (q *Queue) CompleteAll(ctx context.Context) {
+	for _, v := range q.Snapshot() {
+		if v.Job.AutoComplete && v.Job.State == bits.StateTransferred && !v.Job.Completing {
+			if _, err := q.Act(ctx, v.Job.ID, bits.Complete); err != nil && !errors.Is(err, bits.ErrInvalidState) {
+				q.refuse(v.Job.ID, err)
+			}
+		}
+	}
+}
+
+// Due moves the jobs whose time has come: TRANSIENT_ERROR to QUEUED after the retry delay, or to ERROR after the no-progress timeout.
+// It returns the time of the next one, zero if there is none.
+func (q *Queue) Due() (next time.Time) {
+	now := time.Now()
+	for _, v := range q.Snapshot() {
+		j := v.Job
+		if j.State != bits.StateTransientError {
+			continue
+		}
+		limit := deadline(j)
+		at := limit
+		if j.NextRetry != nil && j.NextRetry.Before(limit) {
+			at = *j.NextRetry
+		}
+		if at.After(now) {
+			if next.IsZero() || at.Before(next) {
+				next = at
+			}
+			continue
+		}
+		q.change(j.ID, func(j *bits.Job, _ *store.Change) error {
+			if j.State != bits.StateTransientError {
+				return nil
+			}
+			if !deadline(j).After(now) {
+				j.NextRetry = nil
+				return move(j, bits.FailFatal)
+			}
+			return move(j, bits.Retry)
+		})
+	}
+	return next
+}

@@ -1,0 +1,379 @@
+//go:build unfinished
+
+// Package queue owns the jobs: it is the only place that changes them.
+//
+// Every change is one pure step of the life cycle and one commit to the store, under one lock; then those who follow are woken.
+// The lock is never held for work on the network or on a user's file.
+// A job that was handed out is never changed again: a change makes a new one.
+package queue
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/notify"
+	"bits/internal/store"
+	"bits/internal/tempfile"
+)
+
+// Kept is how long a final job can still be looked at by its id.
+const Kept = 24 * time.Hour
+
+// Queue is the transfer queue.
+type Queue struct {
+	store *store.Store
+	hub   *notify.Hub
+
+	mu   sync.Mutex
+	jobs map[string]*entry
+	turn uint64
+}
+
+type entry struct {
+	job  *bits.Job
+	run  *Run
+	turn uint64 // grows with each entry into QUEUED: the round robin
+}
+
+// Open loads the jobs from the store.
+// One that was running is QUEUED again.
+func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) {
+	jobs, err := s.Jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q := &Queue{store: s, hub: hub, jobs: map[string]*entry{}}
+	for _, j := range jobs {
+		q.turn++
+		q.jobs[j.ID] = &entry{job: j, turn: q.turn}
+		if j.State.Running() {
+			if err := q.change(j.ID, func(j *bits.Job, _ *store.Change) error { return move(j, bits.Yield) }); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return q, nil
+}
+
+// Recover finishes what a crash interrupted: files of completed jobs that have no name yet, and temporary files of cancelled ones.
+func (q *Queue) Recover(ctx context.Context) error {
+	for _, v := range q.Snapshot() {
+		switch {
+		case v.Job.Completing:
+			if _, err := q.rename(ctx, v.Job.ID); err != nil {
+				q.refuse(v.Job.ID, err)
+			}
+		case v.Job.State == bits.StateCancelled:
+			clean(v.Job)
+		}
+	}
+	return ctx.Err()
+}
+
+var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func notFound(id string) error {
+	return bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %s", id).WithHint("bits list shows the jobs")
+}
+
+// Create records a new job of the owner, SUSPENDED, or QUEUED if the Spec says so.
+// When it returns, the job survives a power cut.
+// An id that the owner used before returns that job, so a call can be repeated.
+func (q *Queue) Create(ctx context.Context, owner string, spec bits.Spec) (*bits.Job, error) {
+	spec.ID = strings.ToLower(spec.ID)
+	if spec.ID == "" {
+		spec.ID = newID()
+	} else if !guid.MatchString(spec.ID) {
+		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot use %q as the id of a job: it is no GUID", spec.ID)
+	}
+	q.mu.Lock()
+	old := q.jobs[spec.ID]
+	q.mu.Unlock()
+	if old != nil {
+		if old.job.Owner != owner {
+			return nil, notFound(spec.ID)
+		}
+		return q.Get(spec.ID)
+	}
+	j, err := bits.NewJob(spec)
+	if err != nil {
+		return nil, err
+	}
+	j.Owner = owner
+	j.Created = time.Now()
+	if err := checkLocal(spec.Files); err != nil {
+		return nil, err
+	}
+	name(j)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.jobs[j.ID]; e != nil {
+		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot create job %s: it was created at this moment", j.ID)
+	}
+	q.jobs[j.ID] = &entry{job: j}
+	err = q.locked(j.ID, func(j *bits.Job, c *store.Change) error {
+		c.Files = numbers(j.Files)
+		c.Events = append(c.Events, stateEvent(j))
+		if spec.Resume {
+			return resume(j)
+		}
+		return nil
+	})
+	if err != nil {
+		delete(q.jobs, j.ID)
+		return nil, err
+	}
+	return q.live(q.jobs[j.ID]), nil
+}
+
+func checkLocal(files []bits.FileSpec) error {
+	for _, f := range files {
+		if err := tempfile.Check(f.LocalName); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// name gives temporary names to the files that have none.
+func name(j *bits.Job) {
+	for i := range j.Files {
+		if f := &j.Files[i]; f.Temporary == "" {
+			f.Temporary = tempfile.Name(f.LocalName, fmt.Sprintf("%s-%d", j.ID, f.Number))
+		}
+	}
+}
+
+func numbers(files []bits.File) (n []int) {
+	for i := range files {
+		n = append(n, i)
+	}
+	return n
+}
+
+// Add appends files to a job.
+func (q *Queue) Add(id string, files []bits.FileSpec) error {
+	if err := checkLocal(files); err != nil {
+		return err
+	}
+	return q.change(id, func(j *bits.Job, c *store.Change) error {
+		before := len(j.Files)
+		err := j.Add(files)
+		name(j)
+		c.Files = numbers(j.Files)[before:]
+		return err
+	})
+}
+
+// Set changes properties of a job.
+// Where the rules of its connections change, no request is sent under the old ones after Set has returned.
+func (q *Queue) Set(ctx context.Context, id string, values map[string]bits.RawMessage) error {
+	var effect bits.Effect
+	err := q.change(id, func(j *bits.Job, c *store.Change) (err error) {
+		effect, err = j.Set(values)
+		if effect == bits.EffectReconnect {
+			c.Files = numbers(j.Files)
+		}
+		return err
+	})
+	if err == nil && effect == bits.EffectReconnect {
+		q.halt(ctx, id)
+	}
+	return err
+}
+
+// Get returns a job as it is now.
+func (q *Queue) Get(id string) (*bits.Job, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.jobs[id]
+	if e == nil {
+		return nil, notFound(id)
+	}
+	return q.live(e), nil
+}
+
+// List returns the jobs for which keep is true, oldest first.
+func (q *Queue) List(keep func(*bits.Job) bool) (jobs []*bits.Job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range q.jobs {
+		if keep(e.job) {
+			jobs = append(jobs, q.live(e))
+		}
+	}
+	slices.SortFunc(jobs, func(a, b *bits.Job) int { return a.Created.Compare(b.Created) })
+	return jobs
+}
+
+// View is what the scheduler sees of a job.
+type View struct {
+	Job  *bits.Job // not to be changed
+	Run  *Run
+	Turn uint64
+}
+
+// Snapshot returns all jobs, without the live parts.
+func (q *Queue) Snapshot() []View {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	views := make([]View, 0, len(q.jobs))
+	for _, e := range q.jobs {
+		views = append(views, View{e.job, e.run, e.turn})
+	}
+	return views
+}
+
+// Changed returns a channel that is closed at the next change of any job.
+func (q *Queue) Changed() <-chan struct{} { return q.hub.Changed() }
+
+// live returns a copy with the fields that are not stored.
+func (q *Queue) live(e *entry) *bits.Job {
+	j := e.job.Clone()
+	if e.run != nil {
+		if n := int(e.run.file.Load()); n < len(j.Files) {
+			j.Files[n].Received = e.run.received.Load()
+		}
+	}
+	for i := range j.Files {
+		j.Files[i].Received = max(j.Files[i].Received, j.Files[i].TransferredBytes())
+	}
+	j.Progress = j.Count()
+	j.ValidatorAttached = q.hub.Attached(j.ID)
+	j.HeaderNames = j.HeaderList()
+	j.Waiting = q.waiting(e)
+	return j
+}
+
+// waiting says why the job does not move.
+func (q *Queue) waiting(e *entry) *bits.Waiting {
+	j := e.job
+	switch j.State {
+	case bits.StateSuspended:
+		if len(j.Files) == 0 {
+			return &bits.Waiting{Code: hresult.BG_E_EMPTY, Reason: "it has no files yet"}
+		}
+		return &bits.Waiting{Reason: "its owner has not resumed it"}
+	case bits.StateQueued:
+		ahead := 0
+		for _, o := range q.jobs {
+			if o != e && (o.job.State.Running() || o.job.State == bits.StateQueued && o.turn < e.turn) && o.job.Priority <= j.Priority && j.Priority != bits.Foreground {
+				ahead++
+			}
+		}
+		return &bits.Waiting{Reason: fmt.Sprintf("it waits for its turn, %d jobs are before it", ahead)}
+	case bits.StateTransientError:
+		return &bits.Waiting{Code: j.Error.Code, Reason: j.Error.Message, Until: j.NextRetry}
+	case bits.StateError:
+		return &bits.Waiting{Code: j.Error.Code, Reason: j.Error.Message}
+	case bits.StateTransferred:
+		return &bits.Waiting{Reason: "all files are there; its owner has not completed it"}
+	}
+	return nil
+}
+
+// change makes one step: f works on a copy, the copy is written, then it takes the place of the old one.
+func (q *Queue) change(id string, f func(*bits.Job, *store.Change) error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.locked(id, f)
+}
+
+func (q *Queue) locked(id string, f func(*bits.Job, *store.Change) error) error {
+	e := q.jobs[id]
+	if e == nil {
+		return notFound(id)
+	}
+	j := e.job.Clone()
+	c := &store.Change{Job: j}
+	if err := f(j, c); err != nil {
+		return err
+	}
+	j.Modified = time.Now()
+	if j.State != e.job.State {
+		c.Events = append(c.Events, stateEvent(j))
+	}
+	// A commit that was begun is finished, whatever becomes of the caller.
+	if err := q.store.Save(context.Background(), c); err != nil {
+		return err
+	}
+	if j.State == bits.StateQueued && e.job.State != bits.StateQueued {
+		q.turn++
+		e.turn = q.turn
+	}
+	e.job = j
+	q.hub.Wake()
+	return nil
+}
+
+func stateEvent(j *bits.Job) store.Event {
+	body, err := json.Marshal(struct {
+		State bits.State     `json:"state"`
+		Error *bits.JobError `json:"error,omitempty"`
+	}{j.State, j.Error})
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return store.Event{At: time.Now(), Job: j.ID, Owner: j.Owner, Kind: "state", Body: body}
+}
+
+// move applies an action of the life cycle.
+func move(j *bits.Job, a bits.Action) error {
+	next, err := j.After(a)
+	if err == nil && j.Completing && a < bits.Begin {
+		err = bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot %s job %s: it is being completed", a, j.ID)
+	}
+	if err == nil {
+		j.State = next
+	}
+	return err
+}
+
+// Expire cancels the jobs without activity for 90 days, and forgets the final ones after a day.
+// It returns the time of the next one.
+func (q *Queue) Expire(ctx context.Context) (next time.Time) {
+	now := time.Now()
+	for _, v := range q.Snapshot() {
+		after := bits.InactivityTimeout
+		if v.Job.State.Final() {
+			after = Kept
+		}
+		due := v.Job.Modified.Add(after)
+		switch {
+		case due.After(now):
+			if next.IsZero() || due.Before(next) {
+				next = due
+			}
+		case v.Job.State.Final():
+			q.forget(v.Job.ID)
+		default:
+			q.end(ctx, v.Job.ID, bits.Expire)
+		}
+	}
+	q.store.PruneEvents(ctx, now.Add(-bits.InactivityTimeout), 100_000)
+	return next
+}
+
+func (q *Queue) forget(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.jobs[id]; e != nil && q.store.Save(context.Background(), &store.Change{Job: e.job, Delete: true}) == nil {
+		delete(q.jobs, id)
+	}
+}

@@ -1,0 +1,246 @@
+//go:build unfinished
+
+package queue
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/store"
+)
+
+// Run is one stay of a job in CONNECTING and TRANSFERRING.
+// Whoever carries it out reports through it, and ends it with End.
+// After the owner has suspended, cancelled or completed the job, its reports change nothing.
+type Run struct {
+	ID      string
+	Started time.Time
+
+	q        *Queue
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	done     chan struct{}
+	file     atomic.Int64 // the file under way
+	received atomic.Int64 // its bytes that have arrived
+}
+
+// ErrYield is the cause of a run that was stopped without a fault: the job is QUEUED again.
+var ErrYield = errors.New("the transfer was stopped")
+
+// Begin starts a run of a QUEUED job.
+func (q *Queue) Begin(ctx context.Context, id string) (*Run, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.locked(id, func(j *bits.Job, _ *store.Change) error {
+		j.NextRetry = nil
+		return move(j, bits.Begin)
+	}); err != nil {
+		return nil, err
+	}
+	r := &Run{ID: id, Started: time.Now(), q: q, done: make(chan struct{})}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	q.jobs[id].run = r
+	return r, nil
+}
+
+// Context ends when the run must stop.
+func (r *Run) Context() context.Context { return r.ctx }
+
+// Stop asks the run to end; the job is QUEUED again unless its owner decided otherwise.
+func (r *Run) Stop() { r.cancel(ErrYield) }
+
+// Abort asks the run to end with an error.
+func (r *Run) Abort(err error) { r.cancel(err) }
+
+// Done is closed when the run has ended.
+func (r *Run) Done() <-chan struct{} { return r.done }
+
+// Job returns the job as it is now.
+func (r *Run) Job() (*bits.Job, error) { return r.q.Get(r.ID) }
+
+// Received counts bytes of a file that have arrived; it is shown, and promised to nobody.
+func (r *Run) Received(file int, n int64) {
+	r.file.Store(int64(file))
+	r.received.Store(n)
+}
+
+// report makes a change if the run is still the current one.
+func (r *Run) report(f func(*bits.Job, *store.Change) error) error {
+	r.q.mu.Lock()
+	defer r.q.mu.Unlock()
+	if err := r.current(); err != nil {
+		return err
+	}
+	return r.q.locked(r.ID, f)
+}
+
+func (r *Run) current() error {
+	e := r.q.jobs[r.ID]
+	if e == nil || e.run != r || !e.job.State.Running() || e.job.Completing || r.ctx.Err() != nil {
+		return ErrYield
+	}
+	return nil
+}
+
+// Contact tells that the server answered for a file: the job is TRANSFERRING, and its error is forgotten.
+// What was learned of the file is recorded with it: the size (nil: unknown), the validator, the remote name after redirects, and
+// the stretches that still count, which are none if the file starts over.
+func (r *Run) Contact(f bits.File) error {
+	return r.report(func(j *bits.Job, c *store.Change) error {
+		j.Error = nil
+		old := &j.Files[f.Number]
+		old.Size, old.Validator, old.RemoteName, old.Done = f.Size, f.Validator, f.RemoteName, f.Done
+		c.Files = []int{f.Number}
+		return move(j, bits.Contact)
+	})
+}
+
+// Checkpoint records that the stretches are on stable storage; with finished that the file is whole.
+// The caller has synced the data before.
+func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) error {
+	return r.report(func(j *bits.Job, c *store.Change) error {
+		f := &j.Files[file]
+		if done.Len() > f.Done.Len() || finished {
+			j.Failures, j.TransientSince = 0, nil
+		}
+		f.Done, f.Finished = done, finished
+		if finished {
+			f.Size = &size
+		}
+		c.Files = []int{file}
+		return nil
+	})
+}
+
+// Accept remembers a certificate that the application of the job accepted, if the run is still the current one: an answer that
+// comes after the rules were changed counts for nothing.
+func (r *Run) Accept(ctx context.Context, endpoint string, sha256 [32]byte) error {
+	r.q.mu.Lock()
+	defer r.q.mu.Unlock()
+	if err := r.current(); err != nil {
+		return err
+	}
+	return r.q.store.Accept(ctx, r.ID, endpoint, sha256, time.Now())
+}
+
+// Accepted reports whether the application of the job accepted the certificate before.
+func (r *Run) Accepted(ctx context.Context, endpoint string, sha256 [32]byte) (bool, error) {
+	return r.q.Accepted(ctx, r.ID, endpoint, sha256)
+}
+
+// End ends the run.
+// Nil means that every file is there; a context's end or ErrYield that the run was stopped; all else is a fault of the file given
+// (-1: of none).
+func (r *Run) End(err error, file int) {
+	q := r.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	defer close(r.done)
+	stopped := context.Cause(r.ctx)
+	r.cancel(ErrYield)
+	e := q.jobs[r.ID]
+	if e == nil || e.run != r {
+		return
+	}
+	e.run = nil
+	if !e.job.State.Running() || e.job.Completing {
+		q.hub.Wake()
+		return
+	}
+	if stopped != nil {
+		var fault *bits.Error // of Abort
+		if err = ErrYield; errors.As(stopped, &fault) {
+			err = fault
+		}
+	}
+	apply := func(j *bits.Job, c *store.Change) error {
+		j.Active += bits.Seconds(time.Since(r.Started).Round(time.Second) / time.Second)
+		switch {
+		case err == nil && allFinished(j):
+			now := time.Now()
+			j.Transferred, j.Error, j.TransientSince, j.Failures = &now, nil, nil, 0
+			return move(j, bits.Finish)
+		case err == nil || errors.Is(err, ErrYield):
+			return move(j, bits.Yield)
+		}
+		if file >= 0 {
+			c.Files = []int{file}
+		}
+		return failed(j, jobError(j, err, file))
+	}
+	if q.locked(r.ID, apply) != nil {
+		// The store cannot be written. The job goes on in memory, and at the next start from its last record.
+		j := e.job.Clone()
+		apply(j, &store.Change{})
+		e.job = j
+		q.hub.Wake()
+	}
+}
+
+// jobError makes the error object of a job.
+func jobError(j *bits.Job, err error, file int) *bits.JobError {
+	e := bits.AsError(err)
+	je := &bits.JobError{Code: e.Code, Name: e.Code.Name(), Context: e.Context, Message: e.Message, Hint: e.Hint, At: time.Now()}
+	if file >= 0 && file < len(j.Files) && e.Context != bits.ContextQueueManager {
+		je.File, je.URL = &file, j.Files[file].RemoteName
+	}
+	switch e.Context {
+	case bits.ContextRemoteFile, bits.ContextGeneralTransport, bits.ContextRemoteApplication, bits.ContextCertificateCallback:
+		je.Protocol = "http"
+	}
+	return je
+}
+
+// failed moves a running job to TRANSIENT_ERROR or ERROR.
+func failed(j *bits.Job, e *bits.JobError) error {
+	now := time.Now()
+	j.Error = e
+	j.ErrorCount++
+	j.Failures++
+	transient := e.Code.Transient()
+	if e.Context == bits.ContextCertificateCallback {
+		// A decline is asked again, whatever code the application chose.
+		transient = e.Code != hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED
+	}
+	delay := retryDelay(j)
+	if !transient || j.NoProgressTimeout == 0 || j.Backoff == nil && j.MinimumRetryDelay > j.NoProgressTimeout {
+		return move(j, bits.FailFatal)
+	}
+	if j.TransientSince == nil {
+		j.TransientSince = &now
+	}
+	if !deadline(j).After(now) {
+		return move(j, bits.FailFatal)
+	}
+	next := now.Add(delay)
+	j.NextRetry = &next
+	return move(j, bits.FailTransient)
+}
+
+// deadline is when a job without progress gives up.
+func deadline(j *bits.Job) time.Time {
+	if j.TransientSince == nil {
+		return time.Now().Add(time.Hour)
+	}
+	limit := j.NoProgressTimeout
+	if j.GiveUpAfter > 0 {
+		limit = min(limit, j.GiveUpAfter)
+	}
+	return j.TransientSince.Add(limit.Duration())
+}
+
+// retryDelay is the fixed delay of BITS lengthened by up to a tenth, so that many machines do not come back at once, or the job's
+// own back-off.
+func retryDelay(j *bits.Job) time.Duration {
+	delay, jitter := j.MinimumRetryDelay.Duration(), 0.1
+	if b := j.Backoff; b != nil {
+		delay, jitter = b.First.Duration()<<min(max(j.Failures-1, 0), 20), b.Jitter
+		delay = min(delay, b.Max.Duration())
+	}
+	return delay + time.Duration(rand.Float64()*jitter*float64(delay))
+}

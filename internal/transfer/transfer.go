@@ -1,0 +1,500 @@
+//go:build unfinished
+
+// Package transfer moves one file.
+//
+// It is a chain of small steps, each of which names its successor: request, check, open, copy, and again, until no byte is missing.
+// Nothing is written before the answer is checked against what was recorded with the first byte; a remote file that has changed
+// starts over.
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/textproto"
+	"os"
+	"strings"
+	"time"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/tempfile"
+	"bits/internal/transport"
+)
+
+const (
+	bufferSize      = 512 << 10
+	checkpointEvery = time.Second
+	// StallTime is how long a transfer waits for the next byte.
+	StallTime    = 60 * time.Second
+	maxRedirects = 10
+	maxRestarts  = 10
+	userAgent    = "bits/1 (Background Intelligent Transfer Service)"
+)
+
+// Reporter is told what a transfer has done.
+// An error of it ends the transfer.
+type Reporter interface {
+	// Contact tells that the server answered, and what it said of the file.
+	Contact(f bits.File) error
+	// Checkpoint tells which stretches are on stable storage, and whether they are all.
+	Checkpoint(file int, done bits.Ranges, size int64, finished bool) error
+	// Received tells how many bytes have arrived.
+	Received(file int, n int64)
+}
+
+// Client makes the HTTP client of a run: redirects by the job's policy, cookies that end with the run.
+func Client(rt http.RoundTripper, job *bits.Job) *http.Client {
+	jar, _ := cookiejar.New(nil) // never fails without options
+	return &http.Client{Transport: rt, Jar: jar, CheckRedirect: redirect(job.SecurityFlags)}
+}
+
+type refusedRedirect struct{ err *bits.Error }
+
+func (e refusedRedirect) Error() string { return e.err.Error() }
+
+func redirect(flags bits.SecurityFlags) func(*http.Request, []*http.Request) error {
+	return func(next *http.Request, via []*http.Request) error {
+		refuse := func(format string, args ...any) error {
+			return bits.Errorf(hresult.ERROR_WINHTTP_REDIRECT_FAILED, "cannot fetch %s: "+format, append([]any{via[0].URL}, args...)...).In(bits.ContextRemoteFile)
+		}
+		last := via[len(via)-1].URL
+		switch {
+		case flags&bits.RedirectMask == bits.RedirectDisallow:
+			return http.ErrUseLastResponse
+		case len(via) > maxRedirects:
+			return refuse("it is redirected more than %d times", maxRedirects)
+		case last.Scheme == "https" && next.URL.Scheme == "http" && flags&bits.RedirectHTTPSToHTTP == 0:
+			return refuse("it is redirected from https to http (%s)", next.URL)
+		}
+		if err := bits.CheckRemoteName(next.URL.String()); err != nil {
+			return refuse("it is redirected to an address that cannot be used: %w", err)
+		}
+		if next.URL.Scheme != last.Scheme || next.URL.Host != last.Host {
+			next.Header.Del("Authorization")
+			next.Header.Del("Cookie")
+		}
+		return nil
+	}
+}
+
+// step is one step of a transfer; it returns the next one, nil at the end.
+type step func() (step, error)
+
+type download struct {
+	ctx    context.Context
+	client *http.Client
+	job    *bits.Job
+	file   bits.File
+	report Reporter
+
+	want     bits.Range // what is asked for; End -1: to the end
+	whole    bool       // ask without a range
+	answer   *http.Response
+	at       int64 // where the body of the answer begins in the file
+	length   int64 // of that body, -1: unknown
+	fresh    bool  // the answer is a new beginning
+	temp     *tempfile.File
+	restarts int
+}
+
+// Download fetches the missing bytes of one file of the job, until it is finished or something goes wrong.
+// What has arrived is on stable storage and recorded when it returns, also with an error.
+func Download(ctx context.Context, client *http.Client, job *bits.Job, file bits.File, report Reporter) (err error) {
+	d := &download{ctx: ctx, client: client, job: job, file: file, report: report}
+	defer func() {
+		d.drop()
+		if d.temp != nil {
+			err = errors.Join(err, d.temp.Close())
+		}
+	}()
+	next := d.plan
+	for next != nil {
+		if next, err = next(); err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				return cause
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *download) drop() {
+	if d.answer != nil {
+		d.answer.Body.Close()
+		d.answer = nil
+	}
+}
+
+// plan decides what to ask for.
+// Without a validator what is there cannot be continued.
+func (d *download) plan() (step, error) {
+	if d.file.Validator == nil || d.file.Validator.ETag == "" && d.file.Validator.LastModified == "" {
+		d.file.Reset()
+	}
+	if len(d.file.Done) > 0 && d.temp == nil {
+		info, err := os.Lstat(d.file.Temporary)
+		if err != nil || info.Size() < d.file.Done[len(d.file.Done)-1].End {
+			d.file.Reset() // somebody removed or cut it
+		}
+	}
+	if d.job.Strict && len(d.file.Done) == 0 {
+		return d.head, nil
+	}
+	return d.request, nil
+}
+
+// head is the first request of a strict job: it must tell the size.
+func (d *download) head() (step, error) {
+	answer, err := d.do(http.MethodHead, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer.Body.Close()
+	switch {
+	case answer.StatusCode != http.StatusOK:
+		return nil, d.status(answer)
+	case !answer.ProtoAtLeast(1, 1):
+		return nil, d.fault(hresult.BG_E_INSUFFICIENT_HTTP_SUPPORT, "the server speaks %s only", answer.Proto)
+	case answer.ContentLength < 0:
+		return nil, d.fault(hresult.BG_E_MISSING_FILE_SIZE, "the server does not tell its size")
+	}
+	return d.request, nil
+}
+
+// request sends a GET for the first gap; its answer tells size and validators.
+func (d *download) request() (step, error) {
+	header := http.Header{}
+	size := int64(-1)
+	if d.file.Size != nil {
+		size = *d.file.Size
+	}
+	d.want, _ = d.file.Done.Gap(size)
+	if !d.whole {
+		if d.want.End > 0 && d.want.End != size {
+			header.Set("Range", fmt.Sprintf("bytes=%d-%d", d.want.Start, d.want.End-1))
+		} else {
+			header.Set("Range", fmt.Sprintf("bytes=%d-", d.want.Start))
+		}
+	}
+	if v := d.file.Validator; v != nil && len(d.file.Done) > 0 {
+		if v.ETag != "" {
+			header.Set("If-Range", v.ETag)
+		} else {
+			header.Set("If-Range", v.LastModified)
+		}
+	}
+	answer, err := d.do(http.MethodGet, header)
+	if err != nil {
+		return nil, err
+	}
+	d.answer = answer
+	return d.check, nil
+}
+
+func (d *download) do(method string, header http.Header) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(d.ctx, method, d.file.RemoteName, nil)
+	if err != nil {
+		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
+	}
+	r.Header.Set("Accept", "*/*")
+	r.Header.Set("Accept-Encoding", "identity")
+	r.Header.Set("User-Agent", userAgent)
+	first := map[string]bool{}
+	for line := range strings.SplitSeq(d.job.Secrets.Headers, "\r\n") {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			continue
+		}
+		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.TrimSpace(value)
+		if name == "Host" {
+			r.Host = value
+		} else if first[name] {
+			r.Header.Add(name, value)
+		} else {
+			r.Header.Set(name, value)
+		}
+		first[name] = true
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	answer, err := d.client.Do(r)
+	if err != nil {
+		return nil, transport.Error(err, d.file.RemoteName)
+	}
+	if d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport {
+		d.file.RemoteName = answer.Request.URL.String()
+	}
+	return answer, nil
+}
+
+// fault is an error of the remote file.
+func (d *download) fault(code hresult.Code, format string, args ...any) *bits.Error {
+	return bits.Errorf(code, "cannot fetch %s: %s", d.file.RemoteName, fmt.Sprintf(format, args...)).In(bits.ContextRemoteFile)
+}
+
+// status is the error for an answer that is no content. An error page is never content.
+func (d *download) status(answer *http.Response) error {
+	if to, err := answer.Location(); err == nil && answer.StatusCode < 400 {
+		from := d.file.RemoteName
+		d.file.RemoteName = to.String()
+		d.report.Contact(d.file) // a refused redirect is reported in the remote name (SetSecurityFlags)
+		return bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot fetch %s: it is redirected to %s, and the job follows no redirects", from, to).In(bits.ContextRemoteFile)
+	}
+	return d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
+}
+
+// check holds the answer against what was asked and what was recorded, before a byte is written.
+func (d *download) check() (step, error) {
+	a := d.answer
+	d.fresh = false
+	switch a.StatusCode {
+	case http.StatusPartialContent:
+		return d.checkPart()
+	case http.StatusOK:
+		if d.job.Strict && a.Request.Header.Get("Range") != "" {
+			return nil, d.fault(hresult.BG_E_INSUFFICIENT_RANGE_SUPPORT, "the server or a proxy ignores ranges")
+		}
+		// The server has no ranges, or the file has changed: a new beginning either way.
+		d.begin(0, a.ContentLength, a.ContentLength)
+		return d.open, nil
+	case http.StatusRequestedRangeNotSatisfiable:
+		_, _, total, ok := contentRange(a.Header.Get("Content-Range"))
+		switch {
+		case ok && total == 0:
+			d.begin(0, 0, 0) // an empty file has no range to give
+			return d.open, nil
+		case len(d.file.Done) > 0:
+			return d.restart, nil
+		case !d.whole:
+			d.whole = true
+			d.drop()
+			return d.request, nil
+		}
+		return nil, d.status(a)
+	case http.StatusPreconditionFailed:
+		if len(d.file.Done) > 0 {
+			return d.restart, nil
+		}
+		return nil, d.status(a)
+	}
+	return nil, d.status(a)
+}
+
+func (d *download) checkPart() (step, error) {
+	a := d.answer
+	start, end, total, ok := contentRange(a.Header.Get("Content-Range"))
+	switch {
+	case d.whole:
+		return nil, d.fault(hresult.BG_E_INVALID_SERVER_RESPONSE, "the server sent a part of the file, though the whole was asked for")
+	case !ok || start != d.want.Start || total < 0 || a.ContentLength >= 0 && a.ContentLength != end-start:
+		if d.job.Strict {
+			return nil, d.fault(hresult.BG_E_INVALID_SERVER_RESPONSE, "asked for the bytes from %d, it sent %q", d.want.Start, a.Header.Get("Content-Range"))
+		}
+		// Its ranges cannot be trusted: read it in one stream.
+		d.whole = true
+		d.file.Reset()
+		d.drop()
+		return d.request, nil
+	case len(d.file.Done) == 0:
+		d.begin(start, end-start, total)
+		return d.open, nil
+	case !same(d.file.Validator, a, total):
+		return d.restart, nil
+	}
+	d.at, d.length = start, end-start
+	return d.open, nil
+}
+
+// begin takes the answer as a new beginning, and writes down what proves the version.
+func (d *download) begin(at, length, total int64) {
+	remote := d.file.RemoteName
+	d.file.Reset()
+	d.file.RemoteName = remote
+	d.at, d.length, d.fresh = at, length, true
+	if total >= 0 {
+		d.file.Size = &total
+	}
+	d.file.Validator = validatorOf(d.answer, total)
+}
+
+// restart drops what is there: the remote file is not the one that was begun.
+func (d *download) restart() (step, error) {
+	d.drop()
+	d.file.Reset()
+	if d.restarts++; d.restarts > maxRestarts {
+		return nil, d.fault(hresult.BG_E_REMOTE_FILE_CHANGED, "it changed %d times during the transfer", d.restarts)
+	}
+	return d.request, nil
+}
+
+// open records the beginning, then makes or reopens the temporary file.
+func (d *download) open() (step, error) {
+	if err := d.report.Contact(d.file); err != nil {
+		return nil, err
+	}
+	d.report.Received(d.file.Number, d.at)
+	if d.temp != nil && d.fresh {
+		if err := d.temp.Truncate(0); err != nil {
+			return nil, err
+		}
+	}
+	if d.temp == nil {
+		temp, err := tempfile.Open(d.file.Temporary, os.FileMode(0o666&^d.job.Umask), d.fresh)
+		if err != nil {
+			return nil, err
+		}
+		d.temp = temp
+	}
+	if d.file.Size != nil && d.fresh {
+		if err := d.temp.Preallocate(*d.file.Size); err != nil {
+			return nil, err
+		}
+	}
+	return d.copy, nil
+}
+
+// copy is the only loop that moves bytes.
+func (d *download) copy() (step, error) {
+	ctx, stall := context.WithCancelCause(d.ctx)
+	defer stall(nil)
+	body := d.answer.Body
+	watch := time.AfterFunc(StallTime, func() {
+		stall(transport.ErrStalled(StallTime))
+		body.Close()
+	})
+	defer watch.Stop()
+	marks := checkpoints{d: d, last: time.Now()}
+	buf := make([]byte, bufferSize)
+	at, n := d.at, 0
+	flush := func() error {
+		if n == 0 {
+			return nil
+		}
+		if _, err := d.temp.WriteAt(buf[:n], at); err != nil {
+			return err
+		}
+		d.file.Done = d.file.Done.Add(bits.Range{Start: at, End: at + int64(n)})
+		at, n = at+int64(n), 0
+		return marks.offer()
+	}
+	var failure error
+	for failure == nil {
+		m, err := body.Read(buf[n:])
+		n += m
+		watch.Reset(StallTime)
+		d.report.Received(d.file.Number, at+int64(n))
+		if n == len(buf) || err != nil || n > 0 && marks.due() {
+			failure = flush()
+		}
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			failure = errors.Join(failure, transport.Error(err, d.file.RemoteName))
+		}
+	}
+	if d.length < 0 && failure == nil {
+		d.file.Size = &at // it ended where it ended
+	}
+	if failure == nil && d.length >= 0 && at != d.at+d.length {
+		failure = transport.Error(io.ErrUnexpectedEOF, d.file.RemoteName)
+	}
+	if err := marks.wait(); failure == nil {
+		failure = err
+	}
+	d.drop()
+	if failure != nil {
+		marks.record(false) // what has arrived stays
+		return nil, failure
+	}
+	if gap, missing := d.file.Done.Gap(*d.file.Size); missing && gap.Start < *d.file.Size {
+		if err := marks.record(false); err != nil {
+			return nil, err
+		}
+		return d.request, nil
+	}
+	return d.finish, nil
+}
+
+// finish makes the file whole: its length, its time, stable storage, the record.
+func (d *download) finish() (step, error) {
+	if err := d.temp.Truncate(*d.file.Size); err != nil {
+		return nil, err
+	}
+	if v := d.file.Validator; v != nil {
+		if t, err := http.ParseTime(v.Modified); err == nil {
+			if err := d.temp.SetTime(t); err != nil {
+				return nil, err
+			}
+		}
+	}
+	marks := checkpoints{d: d}
+	return nil, marks.record(true)
+}
+
+// checkpoints makes the promises: sync first, then the record.
+// One runs at a time, beside the copying.
+type checkpoints struct {
+	d        *download
+	last     time.Time
+	inFlight chan error
+}
+
+func (c *checkpoints) due() bool { return time.Since(c.last) >= checkpointEvery }
+
+// offer starts a checkpoint if it is time for one, and returns the error of the one before.
+func (c *checkpoints) offer() error {
+	if !c.due() {
+		return nil
+	}
+	if c.inFlight != nil {
+		select {
+		case err := <-c.inFlight:
+			c.inFlight = nil
+			if err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	c.last = time.Now()
+	d, done := c.d, c.d.file.Done
+	c.inFlight = make(chan error, 1)
+	go func(result chan<- error) {
+		err := d.temp.Sync()
+		if err == nil {
+			err = d.report.Checkpoint(d.file.Number, done, 0, false)
+		}
+		result <- err
+	}(c.inFlight)
+	return nil
+}
+
+func (c *checkpoints) wait() error {
+	if c.inFlight == nil {
+		return nil
+	}
+	err := <-c.inFlight
+	c.inFlight = nil
+	return err
+}
+
+func (c *checkpoints) record(finished bool) error {
+	if err := c.d.temp.Sync(); err != nil {
+		return err
+	}
+	size := int64(0)
+	if c.d.file.Size != nil {
+		size = *c.d.file.Size
+	}
+	return c.d.report.Checkpoint(c.d.file.Number, c.d.file.Done, size, finished)
+}

@@ -1,0 +1,136 @@
+//go:build unfinished
+
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"syscall"
+
+	"bits"
+	"bits/hresult"
+)
+
+// faults maps what goes wrong between us and a server to codes; the first row that fits decides.
+// Sources: the WinHTTP error messages page, and RFC 8446 section 6 for the alerts.
+var faults = []struct {
+	fits func(error) bool
+	code hresult.Code
+	why  string // in the place of Go's words, where those are not for people
+}{
+	{is(syscall.ECONNREFUSED), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the connection was refused"},
+	{is(syscall.EHOSTUNREACH), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "there is no route to the host"},
+	{is(syscall.ENETUNREACH), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the network is unreachable"},
+	{is(syscall.EADDRNOTAVAIL), hresult.ERROR_WINHTTP_CANNOT_CONNECT, ""},
+	{is(syscall.ENETDOWN), hresult.BG_E_NETWORK_DISCONNECTED, "the network is down"},
+	{noName, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED, ""},
+	{alert(112), hresult.ERROR_WINHTTP_SECURE_CERT_CN_INVALID, "the server does not know that name"},
+	{alert(42, 43, 44, 45, 46, 48, 49, 116), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, "the server demands a client certificate"},
+	{anyAlert, hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, ""},
+	{as[tls.RecordHeaderError], hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, "the server does not speak TLS"},
+	{timeout, hresult.ERROR_WINHTTP_TIMEOUT, ""},
+	{is(syscall.ECONNRESET), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the server closed the connection (reset)"},
+	{is(syscall.EPIPE), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the server closed the connection"},
+	{is(syscall.ECONNABORTED), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the connection was aborted"},
+	{is(io.ErrUnexpectedEOF), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the server closed the connection in mid-transfer"},
+	{is(io.EOF), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the server closed the connection without an answer"},
+	{contains("server response headers exceeded"), hresult.ERROR_WINHTTP_HEADER_SIZE_OVERFLOW, ""},
+	{contains("malformed chunked encoding", "invalid byte in chunk length", "chunked line ends with bare LF", "http chunk length too large"), hresult.ERROR_WINHTTP_CHUNKED_ENCODING_HEADER_SIZE_OVERFLOW, ""},
+	{as[textproto.ProtocolError], hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
+	{as[*http.ProtocolError], hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
+	{contains("malformed HTTP", "malformed MIME header"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
+	{contains("server selected unsupported protocol version", "tls: "), hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, ""},
+	{func(error) bool { return true }, hresult.ERROR_WINHTTP_CONNECTION_ERROR, ""},
+}
+
+// Error says what went wrong with a request, as an error of the remote file.
+// An error of ours inside, a certificate verdict for example, comes out unchanged, and so does the end of the context.
+func Error(err error, remote string) error {
+	var ours *bits.Error
+	if errors.As(err, &ours) {
+		return ours
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	for _, f := range faults {
+		if f.fits(err) {
+			why := f.why
+			if why == "" {
+				why = innermost(err)
+			}
+			code := f.code
+			e := bits.Errorf(code, "cannot fetch %s: %s", remote, why).In(bits.ContextRemoteFile)
+			if code == hresult.BG_E_NETWORK_DISCONNECTED {
+				e = e.In(bits.ContextQueueManager)
+			}
+			e.Err = err
+			return e
+		}
+	}
+	return err
+}
+
+// innermost drops the wrappers of net/http, which repeat the URL.
+func innermost(err error) string {
+	text := err.Error()
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return "the name " + dns.Name + " cannot be resolved: " + dns.Err
+	}
+	if _, after, ok := strings.Cut(text, "\": "); ok {
+		return after
+	}
+	return text
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func as[T error](err error) bool {
+	var t T
+	return errors.As(err, &t)
+}
+
+func contains(texts ...string) func(error) bool {
+	return func(err error) bool {
+		for _, t := range texts {
+			if strings.Contains(err.Error(), t) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func noName(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns)
+}
+
+func timeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout() || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT)
+}
+
+func anyAlert(err error) bool { return as[tls.AlertError](err) || contains("remote error: tls:")(err) }
+
+// alert recognises an alert that the server sent.
+// Go does not export the type of a received alert outside QUIC, so its text is compared.
+func alert(numbers ...uint8) func(error) bool {
+	return func(err error) bool {
+		for _, n := range numbers {
+			if strings.Contains(err.Error(), "remote error: "+tls.AlertError(n).Error()) {
+				return true
+			}
+		}
+		return false
+	}
+}

@@ -1,0 +1,304 @@
+//go:build unfinished
+
+// Package transport makes the connections of one run of one job.
+//
+// A Transport is never shared between jobs, and a new one is made for each run: connections, TLS sessions and cookies cannot leak from
+// a job that trusts a server to one that does not, nor from the rules of yesterday to those of today.
+// Every certificate, also of a resumed or tunnelled connection, goes the same way: tls.Config.VerifyConnection, before the handshake ends.
+package transport
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http/httpproxy"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/certcheck"
+)
+
+// Timeouts of a connection.
+const (
+	ConnectTime   = 60 * time.Second
+	HandshakeTime = 30 * time.Second // without the time the application takes for its verdict
+	HeaderTime    = 120 * time.Second
+	readSize      = 256 << 10 // few large reads under TLS halve the CPU time
+)
+
+// Verify checks the certificate of an endpoint (name:port) during the handshake.
+type Verify func(ctx context.Context, endpoint string, cs tls.ConnectionState) error
+
+// Transport is an http.RoundTripper.
+type Transport struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	origin Verify
+	proxy  Verify
+	find   func(*url.URL) (*url.URL, error)
+
+	plain  http.Transport // for http
+	secure http.Transport // for https: dials, tunnels and shakes hands by itself
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[net.Conn]bool
+	dials  sync.WaitGroup
+}
+
+// New makes the Transport of a run.
+// Every connection ends with ctx at the latest.
+// The environment holds the proxy variables of the creator of the job.
+func New(ctx context.Context, origin, proxy Verify, environment map[string]string) *Transport {
+	t := &Transport{origin: origin, proxy: proxy, conns: map[net.Conn]bool{}}
+	t.ctx, t.cancel = context.WithCancel(ctx)
+	get := func(names ...string) string {
+		for _, n := range names {
+			if v := environment[n]; v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+	config := httpproxy.Config{
+		HTTPProxy:  get("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
+		HTTPSProxy: get("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+		NoProxy:    get("no_proxy", "NO_PROXY"),
+	}
+	t.find = config.ProxyFunc()
+	common := func(h *http.Transport) {
+		h.DialContext = t.dial
+		h.ResponseHeaderTimeout = HeaderTime
+		h.ReadBufferSize = 64 << 10
+		h.MaxResponseHeaderBytes = 1 << 20
+		h.DisableCompression = true
+		h.IdleConnTimeout = 60 * time.Second
+	}
+	common(&t.plain)
+	t.plain.Proxy = func(r *http.Request) (*url.URL, error) { return t.find(r.URL) }
+	t.plain.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := t.dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return t.shake(ctx, conn, addr, t.proxy, "http/1.1")
+	}
+	common(&t.secure)
+	t.secure.ForceAttemptHTTP2 = true
+	t.secure.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: readSize, MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
+	t.secure.DialTLSContext = t.dialSecure
+	return t
+}
+
+// RoundTrip sends one request.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme == "https" {
+		return t.secure.RoundTrip(r)
+	}
+	return t.plain.RoundTrip(r)
+}
+
+// Close ends every connection and waits until no dial and no handshake is under way.
+func (t *Transport) Close() {
+	t.mu.Lock()
+	t.closed = true
+	t.cancel()
+	for c := range t.conns {
+		c.Close()
+	}
+	t.mu.Unlock()
+	t.dials.Wait()
+	t.plain.CloseIdleConnections()
+	t.secure.CloseIdleConnections()
+}
+
+// begin counts a dial, unless the Transport is closed.
+// The context returned ends with the request's and with the run's: net/http detaches its dials from both.
+func (t *Transport) begin(ctx context.Context) (context.Context, func(), error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, nil, net.ErrClosed
+	}
+	t.dials.Add(1)
+	merged, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(t.ctx, func() { cancel(context.Cause(t.ctx)) })
+	return merged, func() { stop(); cancel(nil); t.dials.Done() }, nil
+}
+
+func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, end, err := t.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, ConnectTime)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		conn.Close()
+		return nil, net.ErrClosed
+	}
+	c := &tracked{Conn: conn, t: t}
+	t.conns[c] = true
+	return c, nil
+}
+
+// tracked forgets itself when it is closed.
+type tracked struct {
+	net.Conn
+	t *Transport
+}
+
+func (c *tracked) Close() error {
+	// The Transport may hold the lock, so the forgetting is not done under it here.
+	go func() {
+		c.t.mu.Lock()
+		defer c.t.mu.Unlock()
+		delete(c.t.conns, c)
+	}()
+	return c.Conn.Close()
+}
+
+// dialSecure connects to the origin, through the proxy's tunnel if there is one, and shakes hands with the origin.
+func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, end, err := t.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	via, err := t.find(&url.URL{Scheme: "https", Host: addr})
+	if err != nil {
+		return nil, bits.Errorf(hresult.BG_E_INVALID_PROXY_INFO, "cannot use the proxy: %w", err).In(bits.ContextQueueManager)
+	}
+	var conn net.Conn
+	if via == nil {
+		conn, err = t.dial(ctx, network, addr)
+	} else {
+		conn, err = t.tunnel(ctx, network, via, addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.shake(ctx, conn, addr, t.origin, "h2", "http/1.1")
+}
+
+// tunnel asks the proxy for a tunnel to addr.
+func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, addr string) (net.Conn, error) {
+	port := via.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[via.Scheme]
+	}
+	if port == "" {
+		return nil, bits.Errorf(hresult.BG_E_INVALID_PROXY_INFO, "cannot use the proxy %s: only http and https proxies are supported", via.Redacted()).In(bits.ContextQueueManager)
+	}
+	at := net.JoinHostPort(via.Hostname(), port)
+	conn, err := t.dial(ctx, network, at)
+	if err == nil && via.Scheme == "https" {
+		conn, err = t.shake(ctx, conn, at, t.proxy, "http/1.1")
+	}
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	conn.SetDeadline(time.Now().Add(HeaderTime))
+	request := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: addr}, Host: addr, Header: http.Header{}}
+	if u := via.User; u != nil {
+		password, _ := u.Password()
+		request.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
+	}
+	if err := request.Write(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	r := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(r, request)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK || r.Buffered() > 0 {
+		conn.Close()
+		return nil, bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot reach %s through the proxy %s: it answered %s", addr, via.Redacted(), answer.Status).In(bits.ContextRemoteFile)
+	}
+	conn.SetDeadline(time.Time{})
+	return conn, nil
+}
+
+// shake does the TLS handshake.
+// The endpoint is the address that was dialled; verify runs in the middle of the handshake, and an error of it ends the connection
+// before a byte of a request is sent.
+func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verify Verify, protocols ...string) (net.Conn, error) {
+	ctx, end, err := t.begin(ctx)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	defer end()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	endpoint := certcheck.Endpoint(host, port)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patience := time.AfterFunc(HandshakeTime, func() { cancel(errHandshakeTime) })
+	defer patience.Stop()
+	secure := tls.Client(&buffered{Conn: conn, r: bufio.NewReaderSize(conn, readSize)}, &tls.Config{
+		ServerName:         host,
+		NextProtos:         protocols,
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, // VerifyConnection does it, for every connection and in full
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			patience.Stop()
+			defer patience.Reset(HandshakeTime)
+			return verify(ctx, endpoint, cs)
+		},
+	})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
+		}
+		return nil, fmt.Errorf("TLS handshake with %s: %w", endpoint, err)
+	}
+	return secure, nil
+}
+
+var errHandshakeTime error = &timeoutError{"the TLS handshake took longer than " + HandshakeTime.String()}
+
+// timeoutError is a net.Error that is a timeout.
+type timeoutError struct{ text string }
+
+func (e *timeoutError) Error() string   { return e.text }
+func (e *timeoutError) Timeout() bool   { return true }
+func (e *timeoutError) Temporary() bool { return true }
+
+// ErrStalled is the cause of a request that was given up because no byte came.
+func ErrStalled(after time.Duration) error {
+	return &timeoutError{"no byte came for " + after.String()}
+}
+
+// buffered gives TLS large reads.
+type buffered struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c *buffered) Read(p []byte) (int, error) { return c.r.Read(p) }

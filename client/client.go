@@ -1,5 +1,3 @@
-//go:build unfinished
-
 // Package client talks to the Background Intelligent Transfer Service of this machine.
 //
 // The zero Client finds the service of the current user.

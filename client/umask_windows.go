@@ -1,5 +1,3 @@
-//go:build unfinished
-
 package client
 
 // umask has no meaning on Windows: new files inherit the access list of their folder.

@@ -1,5 +1,3 @@
-//go:build unfinished
-
 // Package api serves the local API: HTTP and JSON on a socket that only its user can open.
 //
 // All routes stand in one table with the rule of who may call them.
@@ -47,6 +45,7 @@ type route struct {
 	access       access
 	doc          string
 	handle       func(*call) (any, error)
+	query        []string // names of its parameters
 }
 
 // routes is the whole API.
@@ -54,23 +53,23 @@ var routes []route
 
 func init() {
 	routes = []route{
-		{"GET", "/system", anyone, "What the service is: version, build, state folder, the caller as it sees him.", (*call).system},
-		{"POST", "/system/stop", anyone, "End the service at a checkpoint; nothing is lost.", (*call).stop},
-		{"GET", "/openapi.json", anyone, "This API as an OpenAPI 3.1 document.", (*call).openAPI},
-		{"GET", "/jobs", anyone, "List the caller's jobs. state=NAME, validator=required, final=true (also ACKNOWLEDGED and CANCELLED ones of the last day), all=true (of all users; administrators).", (*call).list},
-		{"POST", "/jobs", anyone, "Create a job, SUSPENDED; with files, properties, a client-chosen id and resume in one call.", (*call).create},
-		{"GET", "/jobs/{job}", reads, "One job, its files, its error, why it waits.", (*call).get},
-		{"PATCH", "/jobs/{job}", owns, "Change properties: all that are named, or none.", (*call).patch},
-		{"POST", "/jobs/{job}/files", owns, "Add files: all, or none.", (*call).files},
-		{"POST", "/jobs/{job}/resume", owns, "Resume.", act(bits.Resume)},
-		{"POST", "/jobs/{job}/suspend", admin, "Suspend. When it returns, nothing of the job is under way.", act(bits.Suspend)},
-		{"POST", "/jobs/{job}/cancel", admin, "Cancel: drop the job and its temporary files.", act(bits.Cancel)},
-		{"POST", "/jobs/{job}/complete", owns, "Complete: give the finished files their names, drop the others.", act(bits.Complete)},
-		{"POST", "/jobs/{job}/own", admin, "TakeOwnership: the caller becomes the owner; custom headers are removed.", (*call).own},
-		{"POST", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface: the body of the answer is the stream of questions.", (*call).setValidation},
-		{"DELETE", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface(nullptr).", (*call).removeValidation},
-		{"POST", "/jobs/{job}/certificate-validation/{question}", owns, "The verdict on a question.", (*call).verdict},
-		{"GET", "/events", anyone, "The caller's events, one JSON object a line. since=N, job=ID, follow=false.", (*call).events},
+		{"GET", "/system", anyone, "What the service is: version, build, state folder, the caller as it sees him.", (*call).system, nil},
+		{"POST", "/system/stop", anyone, "End the service at a checkpoint; nothing is lost.", (*call).stop, nil},
+		{"GET", "/openapi.json", anyone, "This API as an OpenAPI 3.1 document.", (*call).openAPI, nil},
+		{"GET", "/jobs", anyone, "List the caller's jobs. state=NAME, validator=required, final=true (also ACKNOWLEDGED and CANCELLED ones of the last day), all=true (of all users; administrators).", (*call).list, []string{"state", "validator", "final", "all"}},
+		{"POST", "/jobs", anyone, "Create a job, SUSPENDED; with files, properties, a client-chosen id and resume in one call.", (*call).create, nil},
+		{"GET", "/jobs/{job}", reads, "One job, its files, its error, why it waits.", (*call).get, nil},
+		{"PATCH", "/jobs/{job}", owns, "Change properties: all that are named, or none.", (*call).patch, nil},
+		{"POST", "/jobs/{job}/files", owns, "Add files: all, or none.", (*call).files, nil},
+		{"POST", "/jobs/{job}/resume", owns, "Resume.", act(bits.Resume), nil},
+		{"POST", "/jobs/{job}/suspend", admin, "Suspend. When it returns, nothing of the job is under way.", act(bits.Suspend), nil},
+		{"POST", "/jobs/{job}/cancel", admin, "Cancel: drop the job and its temporary files.", act(bits.Cancel), nil},
+		{"POST", "/jobs/{job}/complete", owns, "Complete: give the finished files their names, drop the others.", act(bits.Complete), nil},
+		{"POST", "/jobs/{job}/own", admin, "TakeOwnership: the caller becomes the owner; custom headers are removed.", (*call).own, nil},
+		{"POST", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface: the body of the answer is the stream of questions.", (*call).setValidation, nil},
+		{"DELETE", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface(nullptr).", (*call).removeValidation, nil},
+		{"POST", "/jobs/{job}/certificate-validation/{question}", owns, "The verdict on a question.", (*call).verdict, nil},
+		{"GET", "/events", anyone, "The caller's events, one JSON object a line. since=N, job=ID, follow=false.", (*call).events, []string{"since", "job", "follow"}},
 	}
 }
 

@@ -1,5 +1,3 @@
-//go:build unfinished
-
 // Package daemon builds the service from its parts and ties them together.
 // It is the only package that knows them all.
 package daemon

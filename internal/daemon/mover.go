@@ -1,5 +1,3 @@
-//go:build unfinished
-
 package daemon
 
 import (
@@ -34,7 +32,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	policy := certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls}
+	policy := certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: transport.Proxy(job.Secrets.Environment)}
 	var current atomic.Pointer[bits.File] // the file being transferred when a connection is opened
 	check := certcheck.Check{
 		Policy: policy, Job: job.ID, Required: job.ValidatorRequired,
@@ -77,11 +75,11 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 }
 
 // roots are the authorities of a job: its own, else what its creator's environment names, else the system's.
-func roots(job *bits.Job) (*x509.CertPool, error) {
+func roots(job *bits.Job) (*certcheck.Roots, error) {
 	if job.Roots != "" {
 		return certcheck.RootsPEM([]byte(job.Roots))
 	}
-	return certcheck.Roots(job.Secrets.Environment)
+	return certcheck.FromEnvironment(job.Secrets.Environment)
 }
 
 // asker makes a question of what phase two must know.

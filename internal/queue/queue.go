@@ -1,5 +1,3 @@
-//go:build unfinished
-
 // Package queue owns the jobs: it is the only place that changes them.
 //
 // Every change is one pure step of the life cycle and one commit to the store, under one lock; then those who follow are woken.

@@ -1,5 +1,3 @@
-//go:build unfinished
-
 // Package scheduler decides which job runs now.
 //
 // All FOREGROUND jobs run side by side; beside them a fixed number of background jobs, one in BITS, HIGH before NORMAL before LOW,

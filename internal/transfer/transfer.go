@@ -1,5 +1,3 @@
-//go:build unfinished
-
 // Package transfer moves one file.
 //
 // It is a chain of small steps, each of which names its successor: request, check, open, copy, and again, until no byte is missing.

@@ -1,5 +1,3 @@
-//go:build unfinished
-
 package transport
 
 import (
@@ -45,6 +43,7 @@ var faults = []struct {
 	{as[textproto.ProtocolError], hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
 	{as[*http.ProtocolError], hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
 	{contains("malformed HTTP", "malformed MIME header"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
+	{contains("failed to parse certificate from server", "x509: "), hresult.ERROR_WINHTTP_SECURE_INVALID_CERT, ""},
 	{contains("server selected unsupported protocol version", "tls: "), hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, ""},
 	{func(error) bool { return true }, hresult.ERROR_WINHTTP_CONNECTION_ERROR, ""},
 }

@@ -1,5 +1,3 @@
-//go:build unfinished
-
 // Package transport makes the connections of one run of one job.
 //
 // A Transport is never shared between jobs, and a new one is made for each run: connections, TLS sessions and cookies cannot leak from
@@ -12,7 +10,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -61,20 +58,7 @@ type Transport struct {
 func New(ctx context.Context, origin, proxy Verify, environment map[string]string) *Transport {
 	t := &Transport{origin: origin, proxy: proxy, conns: map[net.Conn]bool{}}
 	t.ctx, t.cancel = context.WithCancel(ctx)
-	get := func(names ...string) string {
-		for _, n := range names {
-			if v := environment[n]; v != "" {
-				return v
-			}
-		}
-		return ""
-	}
-	config := httpproxy.Config{
-		HTTPProxy:  get("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
-		HTTPSProxy: get("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
-		NoProxy:    get("no_proxy", "NO_PROXY"),
-	}
-	t.find = config.ProxyFunc()
+	t.find = Proxy(environment)
 	common := func(h *http.Transport) {
 		h.DialContext = t.dial
 		h.ResponseHeaderTimeout = HeaderTime
@@ -97,6 +81,24 @@ func New(ctx context.Context, origin, proxy Verify, environment map[string]strin
 	t.secure.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: readSize, MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
 	t.secure.DialTLSContext = t.dialSecure
 	return t
+}
+
+// Proxy finds the proxy for a URL from the usual variables of an environment.
+func Proxy(environment map[string]string) func(*url.URL) (*url.URL, error) {
+	get := func(names ...string) string {
+		for _, n := range names {
+			if v := environment[n]; v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+	config := httpproxy.Config{
+		HTTPProxy:  get("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
+		HTTPSProxy: get("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+		NoProxy:    get("no_proxy", "NO_PROXY"),
+	}
+	return config.ProxyFunc()
 }
 
 // RoundTrip sends one request.

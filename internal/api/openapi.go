@@ -1,0 +1,140 @@
+package api
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"regexp"
+	"strings"
+	"time"
+
+	"bits"
+	"bits/internal/wire"
+)
+
+var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
+
+type object = map[string]any
+
+// bodies are the types of the bodies of each call, by "METHOD path": what goes in and what comes out.
+// A call that is not here takes nothing and answers with a Result.
+var bodies = map[string]struct{ in, out any }{
+	"GET /system":                        answers(wire.System{}),
+	"GET /openapi.json":                  answers(object{}),
+	"GET /jobs":                          answers(wire.Jobs{}),
+	"POST /jobs":                         {bits.Spec{}, bits.Job{}},
+	"GET /jobs/{job}":                    answers(bits.Job{}),
+	"PATCH /jobs/{job}":                  {object{}, bits.Job{}},
+	"POST /jobs/{job}/files":             {wire.Files{}, bits.Job{}},
+	"GET /events":                        answers(wire.Event{}),
+	"POST " + validation:                 {wire.SetValidation{}, wire.ValidationItem{}},
+	"POST " + validation + "/{question}": {wire.Verdict{}, wire.Result{}},
+}
+
+const validation = "/jobs/{job}/certificate-validation"
+
+func answers(out any) struct{ in, out any } { return struct{ in, out any }{nil, out} }
+
+// streams are the calls whose answer is one JSON object a line.
+var streams = map[string]bool{"GET /events": true, "POST " + validation: true}
+
+// openAPI writes the table of routes as an OpenAPI 3.1 document.
+func (c *call) openAPI() (any, error) {
+	schemas, paths := object{}, object{}
+	failure := object{"description": "refused; clients decide on hresult only", "content": content("application/json", wire.Error{}, schemas)}
+	for _, rt := range routes {
+		key := rt.method + " " + rt.path
+		b := bodies[key]
+		if b.out == nil {
+			b.out = wire.Result{}
+		}
+		kind := "application/json"
+		if streams[key] {
+			kind = "application/x-ndjson"
+		}
+		operation := object{
+			"summary":   rt.doc,
+			"responses": object{"200": object{"description": "done", "content": content(kind, b.out, schemas)}, "default": failure},
+		}
+		var parameters []any
+		for _, m := range pathParameter.FindAllStringSubmatch(rt.path, -1) {
+			parameters = append(parameters, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
+		}
+		for _, q := range rt.query {
+			parameters = append(parameters, object{"name": q, "in": "query", "schema": object{"type": "string"}})
+		}
+		if parameters != nil {
+			operation["parameters"] = parameters
+		}
+		if b.in != nil {
+			operation["requestBody"] = object{"required": true, "content": content("application/json", b.in, schemas)}
+		}
+		if rt.path == "/jobs/{job}" && rt.method == "PATCH" {
+			properties := object{}
+			for _, p := range bits.Properties() {
+				properties[p.Name] = object{"description": p.Doc}
+			}
+			operation["requestBody"] = object{"content": object{"application/json": object{"schema": object{"type": "object", "properties": properties, "additionalProperties": false}}}}
+		}
+		path := "/" + wire.Version + rt.path
+		if paths[path] == nil {
+			paths[path] = object{}
+		}
+		paths[path].(object)[strings.ToLower(rt.method)] = operation
+	}
+	return object{
+		"openapi":    "3.1.0",
+		"info":       object{"title": "bits", "version": wire.Version, "description": "The local API of the Background Intelligent Transfer Service."},
+		"servers":    []any{object{"url": "http://bits/", "description": "over the service's socket or named pipe"}},
+		"paths":      paths,
+		"components": object{"schemas": schemas},
+	}, nil
+}
+
+func content(kind string, v any, schemas object) object {
+	return object{kind: object{"schema": schema(reflect.TypeOf(v), schemas)}}
+}
+
+// schema describes a Go type as JSON shows it.
+func schema(t reflect.Type, schemas object) object {
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return object{"type": "string", "format": "date-time"}
+	case t == reflect.TypeFor[json.RawMessage]():
+		return object{}
+	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+		return object{"type": "string"}
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return schema(t.Elem(), schemas)
+	case reflect.Bool:
+		return object{"type": "boolean"}
+	case reflect.String:
+		return object{"type": "string"}
+	case reflect.Float64:
+		return object{"type": "number"}
+	case reflect.Slice, reflect.Array:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return object{"type": "string", "contentEncoding": "base64"}
+		}
+		return object{"type": "array", "items": schema(t.Elem(), schemas)}
+	case reflect.Map:
+		if t == reflect.TypeFor[object]() {
+			return object{"type": "object"}
+		}
+		return object{"type": "object", "additionalProperties": schema(t.Elem(), schemas)}
+	case reflect.Struct:
+		if _, done := schemas[t.Name()]; !done {
+			properties := object{}
+			schemas[t.Name()] = object{"type": "object", "properties": properties}
+			for i := range t.NumField() {
+				if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
+					properties[name] = schema(t.Field(i).Type, schemas)
+				}
+			}
+		}
+		return object{"$ref": "#/components/schemas/" + t.Name()}
+	}
+	return object{"type": "integer"}
+}

@@ -1,0 +1,173 @@
+//go:build unix
+
+package ipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func peer(uid uint32, pid int) Peer {
+	return Peer{Owner: "uid:" + strconv.FormatUint(uint64(uid), 10), Admin: uid == 0, PID: pid}
+}
+
+// Self is this process.
+func Self() Peer { return peer(uint32(os.Geteuid()), os.Getpid()) }
+
+// Listen listens at path, on a socket of mode 0600.
+// A folder that is missing is made with mode 0700; the folder must belong to this user and be closed to writers of other users.
+// A socket that nobody serves any more is replaced; anything else at the path is left alone.
+func Listen(path string) (net.Listener, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	if err := folder(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+	}
+	// Two that start at once must not both find the socket dead and remove each other's.
+	unlock, err := LockWait(context.Background(), path+".lock")
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+	}
+	defer unlock()
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode()&fs.ModeSocket == 0 {
+			return nil, fmt.Errorf("cannot listen at %s: something that is no socket is there", path)
+		}
+		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			conn.Close()
+			return nil, fmt.Errorf("cannot listen at %s: %w", path, ErrInUse)
+		} else if !errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+		}
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// checkPath refuses what does not fit a socket address.
+func checkPath(path string) error {
+	if limit := len(unix.RawSockaddrUnix{}.Path) - 1; len(path) > limit {
+		return fmt.Errorf("cannot use the socket %s: the path has %d bytes, and a socket address holds %d", path, len(path), limit)
+	}
+	return nil
+}
+
+// folder makes the folder of the socket, or checks that no other user could replace the socket in it.
+func folder(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err == nil || !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no folder", dir)
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != uint32(os.Geteuid()) {
+		return fmt.Errorf("the folder %s belongs to another user (uid %d)", dir, owner)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("other users can write to the folder %s (mode %04o)", dir, info.Mode().Perm())
+	}
+	return nil
+}
+
+// Dial connects to the service at path.
+// A socket of another user is not spoken to, unless that is root.
+func Dial(ctx context.Context, path string) (net.Conn, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := PeerOf(conn)
+	if err == nil && p.Owner != Self().Owner && !p.Admin {
+		err = fmt.Errorf("cannot trust the service at %s: it belongs to %s", path, p.Owner)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// PeerOf says who is at the other end.
+func PeerOf(c net.Conn) (Peer, error) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return Peer{}, fmt.Errorf("cannot identify the peer: %w", ErrNotLocal)
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return Peer{}, err
+	}
+	var p Peer
+	var failed error
+	if err := raw.Control(func(fd uintptr) { p, failed = credentials(int(fd)) }); err != nil {
+		return Peer{}, err
+	}
+	return p, failed
+}
+
+// DefaultPath is where the service of this user listens: in XDG_RUNTIME_DIR, else in a folder of the user's own in /tmp.
+func DefaultPath() (string, error) {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		if path := filepath.Join(dir, "bits", "bits.sock"); checkPath(path) == nil {
+			if info, err := os.Stat(dir); err == nil && info.IsDir() {
+				return path, nil
+			}
+		}
+	}
+	return fmt.Sprintf("/tmp/bits-%d/bits.sock", os.Geteuid()), nil
+}
+
+// Lock takes the lock at path, or fails with ErrInUse.
+// It ends with the process at the latest; the file stays.
+func Lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrInUse
+		}
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// Detach makes the command outlive this process and its terminal.
+func Detach(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Dir = "/"
+}

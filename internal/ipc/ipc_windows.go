@@ -1,0 +1,115 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"github.com/Microsoft/go-winio"
+	"golang.org/x/sys/windows"
+)
+
+// Self is this process.
+var Self = sync.OnceValue(func() Peer {
+	p, err := ofToken(windows.GetCurrentProcessToken())
+	if err != nil {
+		return Peer{Owner: "unknown"}
+	}
+	p.PID = os.Getpid()
+	return p
+})
+
+func ofToken(t windows.Token) (Peer, error) {
+	user, err := t.GetTokenUser()
+	if err != nil {
+		return Peer{}, err
+	}
+	return Peer{Owner: user.User.Sid.String(), Admin: t.IsElevated()}, nil
+}
+
+const pipes = `\\.\pipe\`
+
+// Listen listens on the named pipe at path, which only this user, administrators and the system can open.
+func Listen(path string) (net.Listener, error) {
+	if !strings.HasPrefix(path, pipes) {
+		return nil, fmt.Errorf(`cannot listen at %s: a pipe is named \\.\pipe\NAME`, path)
+	}
+	l, err := winio.ListenPipe(path, &winio.PipeConfig{SecurityDescriptor: "D:P(A;;GA;;;" + Self().Owner + ")(A;;GA;;;BA)(A;;GA;;;SY)"})
+	if errors.Is(err, windows.ERROR_ACCESS_DENIED) {
+		err = ErrInUse
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// Dial connects to the service at path.
+func Dial(ctx context.Context, path string) (net.Conn, error) {
+	return winio.DialPipeContext(ctx, path)
+}
+
+var getNamedPipeClientProcessID = windows.NewLazySystemDLL("kernel32.dll").NewProc("GetNamedPipeClientProcessId")
+
+// PeerOf says who is at the other end, by the token of the process that opened the pipe.
+func PeerOf(c net.Conn) (Peer, error) {
+	pipe, ok := c.(interface{ Fd() uintptr })
+	if !ok {
+		return Peer{}, fmt.Errorf("cannot identify the peer: %w", ErrNotLocal)
+	}
+	var pid uint32
+	if done, _, err := getNamedPipeClientProcessID.Call(pipe.Fd(), uintptr(unsafe.Pointer(&pid))); done == 0 {
+		return Peer{}, fmt.Errorf("cannot identify the peer: %w", err)
+	}
+	process, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
+	if err != nil {
+		return Peer{}, fmt.Errorf("cannot identify the peer: %w", err)
+	}
+	defer windows.CloseHandle(process)
+	var token windows.Token
+	if err := windows.OpenProcessToken(process, windows.TOKEN_QUERY, &token); err != nil {
+		return Peer{}, fmt.Errorf("cannot identify the peer: %w", err)
+	}
+	defer token.Close()
+	p, err := ofToken(token)
+	p.PID = int(pid)
+	return p, err
+}
+
+// DefaultPath is the pipe of this user's service.
+func DefaultPath() (string, error) { return pipes + "bits-" + Self().Owner, nil }
+
+// Lock takes the lock at path, or fails with ErrInUse.
+// It ends with the process at the latest; the file stays.
+// The lock of a pipe's path is a file in the user's temporary folder.
+func Lock(path string) (unlock func(), err error) {
+	if name, ok := strings.CutPrefix(path, pipes); ok {
+		path = filepath.Join(os.TempDir(), name)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
+	if err != nil {
+		f.Close()
+		if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
+			err = ErrInUse
+		}
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// Detach makes the command outlive this process and its console.
+func Detach(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP}
+}

@@ -90,6 +90,17 @@ func (c *Client) Do(ctx context.Context, method, path string, body, answer any) 
 	return nil
 }
 
+// Stream calls the local API and copies the answer, which may be an endless one, as it comes.
+func (c *Client) Stream(ctx context.Context, method, path string, body any, to io.Writer) error {
+	resp, err := c.open(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(to, resp.Body)
+	return err
+}
+
 // open makes a call and returns the answer if it is a success.
 func (c *Client) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var r io.Reader
@@ -220,12 +231,18 @@ func (c *Client) Cancel(ctx context.Context, id string) (hresult.Code, error) {
 // Event is one line of the event stream.
 type Event = wire.Event
 
+// Now asks [Client.Events] for the present state of the jobs, and what comes.
+const Now = -1
+
 // Events yields what happens to the caller's jobs, or to one of them, until the context ends or the service does: kept events after
-// the number since, then live ones.
+// the number since, or the present states with [Now]; then live ones.
 // The last value has an error if the stream broke; go on with the number of the last event.
 func (c *Client) Events(ctx context.Context, since int64, job string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		query := url.Values{"since": {strconv.FormatInt(since, 10)}}
+		query := url.Values{}
+		if since >= 0 {
+			query.Set("since", strconv.FormatInt(since, 10))
+		}
 		if job != "" {
 			query.Set("job", job)
 		}
@@ -251,42 +268,40 @@ func (c *Client) Events(ctx context.Context, since int64, job string) iter.Seq2[
 	}
 }
 
-// Wait returns the job when nothing more will happen by itself: TRANSFERRED, ERROR, SUSPENDED, ACKNOWLEDGED or CANCELLED.
-// It also waits through a restart of the service, if that comes back within a minute.
+// Settled reports whether nothing more happens to the job by itself: it is TRANSFERRED, ERROR, SUSPENDED or final.
+func Settled(j *bits.Job) bool {
+	return j.State.Final() || j.State.Paused() && !(j.AutoComplete && j.State == bits.StateTransferred)
+}
+
+// Wait returns the job when it is [Settled].
+// It waits through a restart of the service, if that comes back within a minute.
 func (c *Client) Wait(ctx context.Context, id string) (*bits.Job, error) {
 	gone := time.Time{}
 	for {
-		job, err := c.Job(ctx, id)
-		switch {
-		case err == nil:
-			gone = time.Time{}
-			if job.State.Final() || job.State.Paused() && !(job.AutoComplete && job.State == bits.StateTransferred) {
-				return job, nil
-			}
-			for e, err := range c.Events(ctx, 0, id) {
-				if err != nil {
-					break
-				}
-				// The state may have been left between Job and the stream; any event is a reason to look.
-				if e.Kind == "state" && e.At.After(job.Modified) {
-					break
-				}
-			}
-		case errors.Is(err, ErrUnreachable):
-			if gone.IsZero() {
-				gone = time.Now()
-			} else if time.Since(gone) > time.Minute {
+		for e, err := range c.Events(ctx, Now, id) {
+			if err != nil && !errors.Is(err, ErrUnreachable) {
 				return nil, err
 			}
-			select {
-			case <-time.After(100 * time.Millisecond):
-			case <-ctx.Done():
+			if err != nil || e.Kind != "state" {
+				continue
 			}
-		default:
-			return nil, err
+			gone = time.Time{}
+			job, err := c.Job(ctx, id)
+			if err != nil {
+				break
+			}
+			if Settled(job) {
+				return job, nil
+			}
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
+		if gone.IsZero() {
+			gone = time.Now()
+		} else if time.Since(gone) > time.Minute {
+			return nil, unreachable(errors.New("it has been away for a minute"))
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }

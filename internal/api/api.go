@@ -69,7 +69,7 @@ func init() {
 		{"POST", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface: the body of the answer is the stream of questions.", (*call).setValidation, nil},
 		{"DELETE", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface(nullptr).", (*call).removeValidation, nil},
 		{"POST", "/jobs/{job}/certificate-validation/{question}", owns, "The verdict on a question.", (*call).verdict, nil},
-		{"GET", "/events", anyone, "The caller's events, one JSON object a line. since=N, job=ID, follow=false.", (*call).events, []string{"since", "job", "follow"}},
+		{"GET", "/events", anyone, "The caller's events, one JSON object a line: from number since on, or from the present state. job=ID: of one job. follow=false: only what is there.", (*call).events, []string{"since", "job", "follow"}},
 	}
 }
 

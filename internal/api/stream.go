@@ -84,26 +84,40 @@ func (c *call) verdict() (any, error) {
 // progressEvery is how often a running job is shown to those who follow it.
 const progressEvery = 200 * time.Millisecond
 
-// events streams what happened to the caller's jobs: first what is kept after since, then what comes.
+// events streams what happened to the caller's jobs: with since the kept events after that number, without it the present state of
+// each job; then what comes.
 // A follower reads from the store when it is woken, so a slow one misses nothing.
 func (c *call) events() (any, error) {
 	q := c.r.URL.Query()
-	since, job := int64(0), strings.ToLower(q.Get("job"))
-	if s := q.Get("since"); s != "" {
-		var err error
-		if since, err = strconv.ParseInt(s, 10, 64); err != nil {
-			return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot read since=%s: it is the number of an event", s)
-		}
-	}
+	job := strings.ToLower(q.Get("job"))
 	if job != "" {
 		if err := c.find(job, reads); err != nil {
 			return nil, err
 		}
 	}
+	mine := func(owner, id string) bool {
+		return (owner == c.peer.Owner || c.peer.Admin && job != "") && (job == "" || id == job)
+	}
+	since, err := c.Store.LastEvent(c.r.Context())
+	if err != nil {
+		return nil, err
+	}
+	var present []*bits.Job
+	if s := q.Get("since"); s == "" {
+		present = c.Queue.List(func(j *bits.Job) bool { return mine(j.Owner, j.ID) && (!j.State.Final() || job != "") })
+	} else if since, err = strconv.ParseInt(s, 10, 64); err != nil {
+		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot read since=%s: it is the number of an event", s)
+	}
 	follow := q.Get("follow") != "false"
 	out := c.lines()
 	if err := out.flush(); err != nil {
 		return streamed{}, nil
+	}
+	for _, j := range present {
+		body, err := json.Marshal(wire.StateEvent{State: j.State, Error: j.Error})
+		if err != nil || out.write(wire.Event{At: time.Now(), Job: j.ID, Kind: "state", Body: body}) != nil {
+			return streamed{}, nil
+		}
 	}
 	shown := map[string]bits.JobProgress{}
 	for {
@@ -115,7 +129,7 @@ func (c *call) events() (any, error) {
 			}
 			for _, e := range events {
 				since = e.N
-				if e.Owner != c.peer.Owner && !(c.peer.Admin && job != "") || job != "" && e.Job != job {
+				if !mine(e.Owner, e.Job) {
 					continue
 				}
 				if out.write(wire.Event{N: e.N, At: e.At, Job: e.Job, Kind: e.Kind, Body: e.Body}) != nil {
@@ -129,7 +143,7 @@ func (c *call) events() (any, error) {
 		if !follow {
 			return streamed{}, nil
 		}
-		tick, err := c.progress(out, job, shown)
+		tick, err := c.progress(out, mine, shown)
 		if err != nil {
 			return streamed{}, nil
 		}
@@ -144,10 +158,10 @@ func (c *call) events() (any, error) {
 
 // progress writes what the running jobs have moved since the last time.
 // The channel fires when it is time to look again; it is nil while nothing runs.
-func (c *call) progress(out lines, job string, shown map[string]bits.JobProgress) (<-chan time.Time, error) {
+func (c *call) progress(out lines, mine func(owner, job string) bool, shown map[string]bits.JobProgress) (<-chan time.Time, error) {
 	var tick <-chan time.Time
 	for _, j := range c.Queue.List(func(j *bits.Job) bool {
-		return j.State.Running() && (j.Owner == c.peer.Owner || c.peer.Admin && job != "") && (job == "" || j.ID == job)
+		return j.State.Running() && mine(j.Owner, j.ID)
 	}) {
 		tick = time.After(progressEvery)
 		if last, ok := shown[j.ID]; ok && last.BytesReceived == j.Progress.BytesReceived && last.FilesTransferred == j.Progress.FilesTransferred {

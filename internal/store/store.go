@@ -372,6 +372,11 @@ func (s *Store) Events(ctx context.Context, since int64, limit int) (events []Ev
 	return events, err
 }
 
+// LastEvent returns the number of the newest event.
+func (s *Store) LastEvent(ctx context.Context) (n int64, err error) {
+	return n, s.db.QueryRowContext(ctx, "select coalesce(max(n), 0) from event").Scan(&n)
+}
+
 // PruneEvents removes events older than the time, and all but the newest keep ones.
 func (s *Store) PruneEvents(ctx context.Context, before time.Time, keep int) error {
 	_, err := s.db.ExecContext(ctx, statement("prune_events"), stamp(before), keep)

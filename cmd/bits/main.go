@@ -1,0 +1,13 @@
+// Command bits moves files in the background: see README.md.
+package main
+
+import (
+	"context"
+	"os"
+
+	"bits/internal/cli"
+)
+
+func main() {
+	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+}

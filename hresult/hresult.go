@@ -14,8 +14,6 @@ import (
 	"sync"
 )
 
-//go:generate go run gen.go
-
 //go:embed codes.txt
 var text string
 

@@ -12,15 +12,15 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/demo"
+	"bits/internal/progress"
 )
 
 // Streams are the standard streams of a command.
@@ -121,7 +121,7 @@ func (a *app) fail(code hresult.Code, c bits.ErrorContext, message, hint string)
 		}{code, code.Name(), c, message, hint})
 		return
 	}
-	fmt.Fprintf(a.Err, "bits: %s\n  code: %s", clean(message), code)
+	fmt.Fprintf(a.Err, "bits: %s\n  code: %s", progress.Clean(message), code)
 	if name := code.Name(); name != "" {
 		fmt.Fprintf(a.Err, " %s", name)
 	}
@@ -130,18 +130,8 @@ func (a *app) fail(code hresult.Code, c bits.ErrorContext, message, hint string)
 	}
 	fmt.Fprintln(a.Err)
 	if hint != "" {
-		fmt.Fprintf(a.Err, "  try: %s\n", clean(hint))
+		fmt.Fprintf(a.Err, "  try: %s\n", progress.Clean(hint))
 	}
-}
-
-// clean makes text of others safe for a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // note prints a line for people.
@@ -153,12 +143,6 @@ func (a *app) note(format string, args ...any) {
 
 // print writes a result as one line of JSON.
 func (a *app) print(v any) error { return json.NewEncoder(a.Out).Encode(v) }
-
-// terminal reports whether a stream is one.
-func terminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
-}
 
 func (a *app) commands() *cobra.Command {
 	root := &cobra.Command{
@@ -187,6 +171,16 @@ and never mix two versions of a file.
 		root.AddCommand(c)
 	}
 	return root
+}
+
+func (a *app) demoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "demo", Short: "See the main job, with a server and an application of its own, in a folder that is removed afterwards",
+		Long: `Run the main job before your eyes: a download over HTTPS whose certificate an application judges, through the death of the
+service, of the application, and a change of the certificate. It needs no privilege and no network.`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return demo.Run(cmd.Context(), a.Err) },
+	}
 }
 
 // arguments makes cobra's checks of the number of operands usage errors.

@@ -20,6 +20,7 @@ import (
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/progress"
 )
 
 // getOptions are the flags of get.
@@ -119,7 +120,7 @@ func (a *app) interrupted(o getOptions, jobs []*bits.Job) {
 		if err != nil || now.State.Final() {
 			continue
 		}
-		a.note("\n%s goes on in the background. Come back with: bits wait %s; drop it with: bits cancel %s", clean(j.DisplayName), j.ID[:8], j.ID[:8])
+		a.note("\n%s goes on in the background. Come back with: bits wait %s; drop it with: bits cancel %s", progress.Clean(j.DisplayName), j.ID[:8], j.ID[:8])
 		if o.validator != "" {
 			a.note("It will stop at the next unknown certificate, unless you run: bits validate %s -- %s", j.ID[:8], o.validator)
 		}
@@ -285,7 +286,7 @@ func (a *app) headers(args []string) (string, error) {
 		name, _, _ := strings.Cut(arg, ":")
 		for _, word := range []string{"auth", "cookie", "token", "key", "secret", "password"} {
 			if strings.Contains(strings.ToLower(name), word) {
-				a.note("bits: the header %s looks like a secret, and other users can see command lines; put it into a file and use -H @FILE", clean(name))
+				a.note("bits: the header %s looks like a secret, and other users can see command lines; put it into a file and use -H @FILE", progress.Clean(name))
 				break
 			}
 		}
@@ -302,7 +303,7 @@ func (a *app) create(ctx context.Context, o getOptions, t target, properties map
 		name = filepath.Base(t.path)
 	}
 	job, err := a.client.Create(ctx, bits.Spec{
-		DisplayName: cut(name, bits.MaxDisplayName), Properties: properties, Resume: o.validator == "",
+		DisplayName: progress.Cut(name, bits.MaxDisplayName), Properties: properties, Resume: o.validator == "",
 		Files: []bits.FileSpec{{RemoteName: t.url, LocalName: t.path}},
 	})
 	if err != nil || o.validator == "" {
@@ -317,13 +318,6 @@ func (a *app) create(ctx context.Context, o getOptions, t target, properties map
 	return job, err
 }
 
-func cut(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n])
-	}
-	return s
-}
-
 // follow waits for the jobs and returns what went wrong.
 // A job that failed is cancelled, unless it is to be kept.
 func (a *app) follow(ctx context.Context, o getOptions, jobs []*bits.Job) (failed []error) {
@@ -331,8 +325,12 @@ func (a *app) follow(ctx context.Context, o getOptions, jobs []*bits.Job) (faile
 	for _, j := range jobs {
 		pending[j.ID] = j
 	}
-	bars := a.newBars(jobs)
-	defer func() { bars.close() }()
+	var screen io.Writer
+	if !a.quiet && !a.json {
+		screen = a.Err
+	}
+	bars := progress.New(screen, jobs)
+	defer bars.Close()
 	said := map[string]hresult.Code{}
 	for len(pending) > 0 && ctx.Err() == nil {
 		stream, stop := context.WithCancel(ctx)
@@ -350,7 +348,7 @@ func (a *app) follow(ctx context.Context, o getOptions, jobs []*bits.Job) (faile
 			if e.Kind == "progress" {
 				var p bits.JobProgress
 				if json.Unmarshal(e.Body, &p) == nil {
-					bars.progress(e.Job, p)
+					bars.Show(e.Job, p)
 				}
 				continue
 			}
@@ -358,17 +356,17 @@ func (a *app) follow(ctx context.Context, o getOptions, jobs []*bits.Job) (faile
 			if err != nil {
 				break
 			}
-			bars.progress(job.ID, job.Progress)
+			bars.Show(job.ID, job.Progress)
 			over, fault := a.ended(ctx, o, job)
 			if !over {
 				if e := job.Error; e != nil && job.State == bits.StateTransientError && said[job.ID] != e.Code {
 					said[job.ID] = e.Code
-					bars.note("%s; trying again until %s", clean(e.Message), o.giveUp)
+					bars.Note("%s; trying again until %s", progress.Clean(e.Message), o.giveUp)
 				}
 				continue
 			}
 			delete(pending, job.ID)
-			bars.done(job, fault)
+			bars.Done(job, fault)
 			if fault != nil {
 				failed = append(failed, fault)
 			}

@@ -15,6 +15,7 @@ import (
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/progress"
 )
 
 // resolve finds the job that a word names: an id, a unique prefix of at least four characters, or a unique display name.
@@ -39,7 +40,7 @@ func (a *app) resolve(ctx context.Context, word string) (*bits.Job, error) {
 	case len(found) > 1:
 		var names []string
 		for _, j := range found {
-			names = append(names, j.ID+" ("+clean(j.DisplayName)+")")
+			names = append(names, j.ID+" ("+progress.Clean(j.DisplayName)+")")
 		}
 		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot tell which job %q means: it fits %s", word, strings.Join(names, ", ")).WithHint("give more of the id")
 	case len(word) < 4:
@@ -154,7 +155,7 @@ func (a *app) listCommand() *cobra.Command {
 					fmt.Fprintln(a.Out, j.ID)
 					continue
 				}
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", j.ID[:8], j.State, percent(j.Progress), total(j.Progress), j.Priority, clean(j.DisplayName), clean(waiting(j)))
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", j.ID[:8], j.State, percent(j.Progress), total(j.Progress), j.Priority, progress.Clean(j.DisplayName), progress.Clean(waiting(j)))
 			}
 			return table.Flush()
 		},
@@ -189,7 +190,7 @@ func until(t time.Time) string {
 
 func percent(p bits.JobProgress) string {
 	if p.BytesTotal == nil {
-		return size(p.BytesTransferred)
+		return progress.Size(p.BytesTransferred)
 	}
 	if *p.BytesTotal == 0 {
 		if p.FilesTransferred == p.FilesTotal {
@@ -204,20 +205,7 @@ func total(p bits.JobProgress) string {
 	if p.BytesTotal == nil {
 		return "?"
 	}
-	return size(*p.BytesTotal)
-}
-
-// size writes a number of bytes in binary units.
-func size(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	f, i := float64(n), 0
-	for f >= 1024 && i+1 < len(units) {
-		f, i = f/1024, i+1
-	}
-	if i == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", f, units[i])
+	return progress.Size(*p.BytesTotal)
 }
 
 func (a *app) showCommand() *cobra.Command {
@@ -237,7 +225,7 @@ func (a *app) showCommand() *cobra.Command {
 
 func (a *app) show(j *bits.Job) {
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(a.Out, "%-12s %s\n", name+":", clean(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(a.Out, "%-12s %s\n", name+":", progress.Clean(fmt.Sprintf(format, args...)))
 	}
 	line("job", "%s", j.ID)
 	line("name", "%s", j.DisplayName)
@@ -258,7 +246,7 @@ func (a *app) show(j *bits.Job) {
 	line("priority", "%s", j.Priority)
 	line("owner", "%s", j.Owner)
 	line("created", "%s", j.Created.Format(time.RFC3339))
-	line("progress", "%s of %s (%s), %d of %d files", size(j.Progress.BytesTransferred), total(j.Progress), percent(j.Progress), j.Progress.FilesTransferred, j.Progress.FilesTotal)
+	line("progress", "%s of %s (%s), %d of %d files", progress.Size(j.Progress.BytesTransferred), total(j.Progress), percent(j.Progress), j.Progress.FilesTransferred, j.Progress.FilesTotal)
 	line("errors", "%d", j.ErrorCount)
 	if j.ValidatorRequired {
 		attached := "no application is attached"
@@ -271,7 +259,7 @@ func (a *app) show(j *bits.Job) {
 		line("headers", "%s (values hidden)", strings.Join(j.HeaderNames, ", "))
 	}
 	for _, f := range j.Files {
-		state := size(f.TransferredBytes())
+		state := progress.Size(f.TransferredBytes())
 		switch {
 		case f.Completed:
 			state = "completed"
@@ -382,12 +370,12 @@ func (a *app) happened(e client.Event) (final bool, err error) {
 	}
 	at := e.At.Local().Format(time.TimeOnly)
 	if e.Kind == "progress" {
-		_, err = fmt.Fprintf(a.Out, "%s %s %s of %s, on disk %s\n", at, e.Job[:8], size(body.BytesReceived), total(body.JobProgress), size(body.BytesTransferred))
+		_, err = fmt.Fprintf(a.Out, "%s %s %s of %s, on disk %s\n", at, e.Job[:8], progress.Size(body.BytesReceived), total(body.JobProgress), progress.Size(body.BytesTransferred))
 		return false, err
 	}
 	text := ""
 	if body.Error != nil {
-		text = fmt.Sprintf(": %s (%s %s)", clean(body.Error.Message), body.Error.Code, body.Error.Name)
+		text = fmt.Sprintf(": %s (%s %s)", progress.Clean(body.Error.Message), body.Error.Code, body.Error.Name)
 	}
 	_, err = fmt.Fprintf(a.Out, "%s %s %s%s\n", at, e.Job[:8], body.State, text)
 	return final, err

@@ -18,6 +18,7 @@ import (
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/progress"
 )
 
 // judge is a command that judges certificates.
@@ -56,7 +57,7 @@ func (j judge) ValidateServerCertificate(ctx context.Context, q bits.Question) e
 		return ctx.Err() // too late in any case
 	}
 	if err == nil {
-		j.a.note("%s: accepted the certificate of %s", strings.Join(j.argv, " "), clean(q.Endpoint))
+		j.a.note("%s: accepted the certificate of %s", strings.Join(j.argv, " "), progress.Clean(q.Endpoint))
 		return nil
 	}
 	code := hresult.E_FAIL
@@ -65,7 +66,7 @@ func (j judge) ValidateServerCertificate(ctx context.Context, q bits.Question) e
 			code = c
 		}
 	}
-	j.a.note("%s: declined the certificate of %s: %v (%s)", strings.Join(j.argv, " "), clean(q.Endpoint), err, code)
+	j.a.note("%s: declined the certificate of %s: %v (%s)", strings.Join(j.argv, " "), progress.Clean(q.Endpoint), err, code)
 	return bits.Errorf(code, "cannot accept the certificate: %w", err)
 }
 
@@ -115,7 +116,7 @@ func (a *app) validate(ctx context.Context, word string, j judge) error {
 		} else if err != nil {
 			return err
 		}
-		a.note("attached to job %s (%s); Ctrl-C leaves it, and it then stops at the next unknown certificate", job.ID[:8], clean(job.DisplayName))
+		a.note("attached to job %s (%s); Ctrl-C leaves it, and it then stops at the next unknown certificate", job.ID[:8], progress.Clean(job.DisplayName))
 		select {
 		case <-v.Done():
 		case <-ctx.Done():

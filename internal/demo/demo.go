@@ -1,4 +1,5 @@
-package cli
+// Package demo runs the main job before the reader's eyes, with a web server and an application of its own.
+package demo
 
 import (
 	"context"
@@ -14,26 +15,17 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"bits"
+	"bits/client"
 	"bits/hresult"
+	"bits/internal/progress"
 )
-
-func (a *app) demoCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "demo", Short: "See the main job, with a server and an application of its own, in a folder that is removed afterwards",
-		Long: `Run the main job before your eyes: a download over HTTPS whose certificate an application judges, through the death of the
-service, of the application, and a change of the certificate. It needs no privilege and no network.`,
-		Args: arguments(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },
-	}
-}
 
 // demo is one run of the demonstration.
 // It has no doors of its own: the service and the application are processes of the public commands, and the rest is the client.
 type demo struct {
-	*app
+	client   client.Client
+	out      io.Writer
 	ctx      context.Context
 	program  string
 	dir      string
@@ -52,7 +44,8 @@ func (c *child) kill() {
 	<-c.done
 }
 
-func (a *app) demo(ctx context.Context) (err error) {
+// Run runs the demonstration; every statement it prints has been checked.
+func Run(ctx context.Context, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "bits-demo-")
 	if err != nil {
 		return err
@@ -61,14 +54,14 @@ func (a *app) demo(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &demo{app: a, ctx: ctx, program: program, dir: dir}
+	d := &demo{out: out, ctx: ctx, program: program, dir: dir}
 	defer func() {
 		for _, c := range d.children {
 			c.kill()
 		}
 		err = errors.Join(err, os.RemoveAll(dir))
 		if err == nil {
-			a.note("\nAll of it is true, and %s is removed again. Now try: bits get URL", dir)
+			d.note("\nAll of it is true, and %s is removed again. Now try: bits get URL", dir)
 		}
 	}()
 	os.Setenv("BITS_STATE_DIR", filepath.Join(dir, "state"))
@@ -84,6 +77,8 @@ func (a *app) demo(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+func (d *demo) note(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
 
 func demoSocket(dir string) string {
 	if runtime.GOOS == "windows" {
@@ -203,7 +198,7 @@ func (d *demo) judge(id, known string) (*child, error) {
 
 func (d *demo) begin() error {
 	d.note("A web server with its own certificate authority runs on this machine, at %s.", d.origin.url)
-	d.note("It is limited to %s a second, so that what follows really happens in mid-transfer.", size(originRate))
+	d.note("It is limited to %s a second, so that what follows really happens in mid-transfer.", progress.Size(originRate))
 	return nil
 }
 
@@ -218,7 +213,7 @@ func (d *demo) killService() error {
 	if err != nil {
 		return err
 	}
-	d.note("  Job %s will fetch %s, %s.", job.ID[:8], d.origin.url+"/disk.img", size(originSize))
+	d.note("  Job %s will fetch %s, %s.", job.ID[:8], d.origin.url+"/disk.img", progress.Size(originSize))
 	app, err := d.judge(job.ID, d.origin.fingerprint())
 	if err != nil {
 		return err
@@ -226,9 +221,9 @@ func (d *demo) killService() error {
 	if err := d.run("resume", job.ID); err != nil {
 		return err
 	}
-	screen := d.newBars([]*bits.Job{job})
+	screen := progress.New(d.out, []*bits.Job{job})
 	third := func(j *bits.Job) bool {
-		screen.progress(j.ID, j.Progress)
+		screen.Show(j.ID, j.Progress)
 		return j.Progress.BytesTransferred > originSize/3
 	}
 	before, err := d.job(job.ID, "a third is there", third)
@@ -236,7 +231,7 @@ func (d *demo) killService() error {
 		return err
 	}
 	service.kill()
-	screen.note("  The application accepted the certificate. The service was killed (SIGKILL) with %s recorded; it is started again.", size(before.Progress.BytesTransferred))
+	screen.Note("  The application accepted the certificate. The service was killed (SIGKILL) with %s recorded; it is started again.", progress.Size(before.Progress.BytesTransferred))
 	if _, err := d.startService(); err != nil {
 		return err
 	}
@@ -244,23 +239,23 @@ func (d *demo) killService() error {
 	if err != nil {
 		return err
 	}
-	screen.note("  The new service knows the job: %s, %s recorded.", after.State, size(after.Progress.BytesTransferred))
+	screen.Note("  The new service knows the job: %s, %s recorded.", after.State, progress.Size(after.Progress.BytesTransferred))
 	if after.Progress.BytesTransferred < before.Progress.BytesTransferred {
 		return errors.New("cannot go on with the demonstration: what was recorded is lost")
 	}
 	now, err := d.job(job.ID, "the job is TRANSFERRED", func(j *bits.Job) bool {
-		screen.progress(j.ID, j.Progress)
+		screen.Show(j.ID, j.Progress)
 		return j.State == bits.StateTransferred
 	})
 	if err != nil {
 		return err
 	}
-	screen.done(now, nil)
-	screen.close()
+	screen.Done(now, nil)
+	screen.Close()
 	if err := d.run("complete", job.ID); err != nil {
 		return err
 	}
-	d.note("  The origin sent %s for a file of %s.", size(d.origin.sent.Load()), size(originSize))
+	d.note("  The origin sent %s for a file of %s.", progress.Size(d.origin.sent.Load()), progress.Size(originSize))
 	app.kill()
 	return d.compare(local, originSize)
 }
@@ -339,9 +334,7 @@ func (d *demo) killApplication() error {
 		return err
 	}
 	d.note("  The job goes on over a new connection: this certificate was accepted for it.")
-	if err := d.origin.rotate(); err != nil {
-		return err
-	}
+	d.origin.rotate()
 	d.note("  The server changes its certificate, and drops the connection again.")
 	now, err := d.job(job.ID, "the job is ERROR", func(j *bits.Job) bool { return j.State == bits.StateError })
 	if err != nil {

@@ -1,4 +1,4 @@
-package cli
+package demo
 
 import (
 	"crypto/sha256"
@@ -88,13 +88,12 @@ func (o *origin) drop() {
 }
 
 // rotate takes a new certificate and closes every connection.
-func (o *origin) rotate() error {
+func (o *origin) rotate() {
 	leaf := o.root.Server([]string{"localhost"})
 	o.mu.Lock()
 	o.leaf = leaf
 	o.mu.Unlock()
 	o.drop()
-	return nil
 }
 
 func (o *origin) serve(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,127 @@
+// Package progress shows people how far jobs are: sizes in words, and bars on a terminal.
+package progress
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"bits"
+)
+
+// Terminal reports whether a stream is one.
+func Terminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// Clean makes text of others safe for a terminal.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// Cut is the first n characters.
+func Cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n])
+	}
+	return s
+}
+
+// Size writes a number of bytes in binary units.
+func Size(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	f, i := float64(n), 0
+	for f >= 1024 && i+1 < len(units) {
+		f, i = f/1024, i+1
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, units[i])
+}
+
+// Bars draw the progress of jobs on a terminal; anywhere else they print their notes only.
+type Bars struct {
+	out    io.Writer
+	screen *mpb.Progress
+	each   map[string]*mpb.Bar
+}
+
+// New draws bars for the jobs, if out is a terminal.
+// Nothing at all is printed to a nil writer.
+func New(out io.Writer, jobs []*bits.Job) *Bars {
+	b := &Bars{out: out, each: map[string]*mpb.Bar{}}
+	if out == nil || !Terminal(out) {
+		return b
+	}
+	b.screen = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
+	for _, j := range jobs {
+		b.each[j.ID] = b.screen.AddBar(0,
+			mpb.PrependDecorators(decor.Name(Clean(Cut(j.DisplayName, 32)), decor.WCSyncSpaceR)),
+			mpb.AppendDecorators(
+				decor.CountersKibiByte("% .1f / % .1f", decor.WCSyncSpace),
+				decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WCSyncSpace),
+				decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace),
+			))
+	}
+	return b
+}
+
+// Show moves the bar of a job.
+func (b *Bars) Show(id string, p bits.JobProgress) {
+	if bar := b.each[id]; bar != nil {
+		if p.BytesTotal != nil {
+			bar.SetTotal(*p.BytesTotal, false)
+		}
+		bar.SetCurrent(p.BytesReceived)
+	}
+}
+
+// Done ends the bar of a job; without a bar it says where the files of a job are that went well.
+func (b *Bars) Done(j *bits.Job, fault error) {
+	if bar := b.each[j.ID]; bar != nil {
+		if fault == nil {
+			bar.SetTotal(j.Progress.BytesReceived, true)
+		} else {
+			bar.Abort(false)
+		}
+		bar.Wait()
+		return
+	}
+	if fault == nil {
+		for _, f := range j.Files {
+			b.Note("%s: %s", Clean(f.LocalName), Size(f.TransferredBytes()))
+		}
+	}
+}
+
+// Note prints a line, above the bars if there are any.
+func (b *Bars) Note(format string, args ...any) {
+	switch {
+	case b.screen != nil:
+		fmt.Fprintf(b.screen, format+"\n", args...)
+	case b.out != nil:
+		fmt.Fprintf(b.out, format+"\n", args...)
+	}
+}
+
+// Close leaves the screen as it is.
+func (b *Bars) Close() {
+	for _, bar := range b.each {
+		bar.Abort(false) // no effect on one that is complete
+	}
+	if b.screen != nil {
+		b.screen.Wait()
+	}
+}

@@ -1,0 +1,235 @@
+package bits_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"bits"
+	"bits/hresult"
+)
+
+// matrix is the whole life cycle, written down a second time, by hand, from the pages of Microsoft: rows are states, columns are
+// actions; Q queued, C connecting, T transferring, S suspended, E error, R transient error, D transferred (done), A acknowledged,
+// X cancelled, - not allowed.
+const matrix = `
+               resume suspend complete cancel begin contact yield finish fail-transient fail-fatal retry expire
+QUEUED          Q      S       A        X      C     -       Q     -      R              -          -     X
+CONNECTING      C      S       A        X      -     T       Q     D      R              E          -     X
+TRANSFERRING    T      S       A        X      -     T       Q     D      R              E          -     X
+SUSPENDED       Q      S       A        X      -     -       -     -      -              -          -     X
+ERROR           Q      S       A        X      -     -       -     -      -              -          -     X
+TRANSIENT_ERROR Q      S       A        X      -     -       -     -      -              E          Q     X
+TRANSFERRED     D      D       A        X      -     -       -     -      -              E          -     X
+ACKNOWLEDGED    -      -       -        -      -     -       -     -      -              -          -     -
+CANCELLED       -      -       -        -      -     -       -     -      -              -          -     -
+`
+
+const letters = "QCTSERDAX"
+
+func TestLifeCycle(t *testing.T) {
+	lines := strings.Split(strings.TrimSpace(matrix), "\n")
+	actions := strings.Fields(lines[0])
+	seen := 0
+	for _, line := range lines[1:] {
+		cells := strings.Fields(line)
+		var from bits.State
+		if err := from.UnmarshalText([]byte(cells[0])); err != nil {
+			t.Fatal(err)
+		}
+		for i, cell := range cells[1:] {
+			seen++
+			if a := bits.Action(i); a.String() != actions[i] {
+				t.Fatalf("action %d is %v, want %s", i, a, actions[i])
+			}
+			next, err := from.After(bits.Action(i))
+			switch {
+			case cell == "-":
+				if !errors.Is(err, bits.ErrInvalidState) || next != from {
+					t.Errorf("%v %s: %v, %v; want BG_E_INVALID_STATE and no change", from, actions[i], next, err)
+				}
+			case err != nil || int(next) != strings.Index(letters, cell):
+				t.Errorf("%v %s: %v, %v; want %s", from, actions[i], next, err, cell)
+			}
+		}
+	}
+	if seen != 9*12 {
+		t.Errorf("the matrix has %d cells", seen)
+	}
+	for _, s := range []bits.State{-1, 9} {
+		if _, err := s.After(bits.Resume); err == nil {
+			t.Errorf("state %v can be resumed", s)
+		}
+	}
+	if _, err := bits.StateQueued.After(bits.Action(99)); err == nil {
+		t.Error("an action that there is not is allowed")
+	}
+}
+
+func TestLifeCycleOfJobs(t *testing.T) {
+	file := []bits.File{{}}
+	for _, c := range []struct {
+		name   string
+		job    bits.Job
+		action bits.Action
+		want   bits.State
+		code   hresult.Code
+	}{
+		{"empty", bits.Job{State: bits.StateSuspended}, bits.Resume, bits.StateSuspended, hresult.BG_E_EMPTY},
+		{"with a file", bits.Job{State: bits.StateSuspended, Files: file}, bits.Resume, bits.StateQueued, 0},
+		{"transferred with a new file", bits.Job{State: bits.StateTransferred, Files: file}, bits.Resume, bits.StateQueued, 0},
+		{"transferred", bits.Job{State: bits.StateTransferred, Files: []bits.File{{Finished: true}}}, bits.Resume, bits.StateTransferred, 0},
+		{"empty job completed", bits.Job{State: bits.StateSuspended}, bits.Complete, bits.StateAcknowledged, 0},
+		{"upload before its end", bits.Job{State: bits.StateSuspended, Type: bits.Upload, Files: file}, bits.Complete, bits.StateSuspended, hresult.BG_E_INVALID_STATE},
+	} {
+		got, err := c.job.After(c.action)
+		code := hresult.Code(0)
+		if err != nil {
+			code = bits.AsError(err).Code
+		}
+		if got != c.want || code != c.code {
+			t.Errorf("%s: %v, %v; want %v, %v", c.name, got, code, c.want, c.code)
+		}
+	}
+}
+
+func TestPaused(t *testing.T) {
+	for s := bits.StateQueued; s <= bits.StateCancelled; s++ {
+		want := s == bits.StateSuspended || s == bits.StateError || s == bits.StateTransferred
+		if s.Paused() != want {
+			t.Errorf("%v.Paused() = %v", s, s.Paused())
+		}
+	}
+}
+
+func raw(v any) bits.RawMessage {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+func TestSet(t *testing.T) {
+	long := strings.Repeat("é", 257)
+	for _, c := range []struct {
+		name  string
+		value string
+		code  hresult.Code
+	}{
+		{"display_name", `"x"`, 0},
+		{"display_name", string(raw(long[:2*256])), 0},
+		{"display_name", string(raw(long)), hresult.BG_E_STRING_TOO_LONG},
+		{"display_name", `7`, hresult.E_INVALIDARG},
+		{"priority", `"low"`, 0},
+		{"priority", `"LOWEST"`, hresult.E_NOTIMPL},
+		{"minimum_retry_delay", `-1`, hresult.E_INVALIDARG},
+		{"minimum_retry_delay", `4294967296`, hresult.E_INVALIDARG},
+		{"security_flags", `2591`, 0}, // 0xa1f
+		{"security_flags", `32`, hresult.E_NOTIMPL},
+		{"security_flags", `768`, hresult.E_NOTIMPL}, // a redirect policy that is none
+		{"custom_headers", `"A: b"`, 0},
+		{"custom_headers", `"A: b\r\nC: d\r\n"`, 0},
+		{"custom_headers", `"A: b\nC: d"`, hresult.E_INVALIDARG},
+		{"custom_headers", `"A b"`, hresult.E_INVALIDARG},
+		{"custom_headers", `"Range: bytes=0-"`, hresult.E_INVALIDARG},
+		{"custom_headers", string(raw("A: " + strings.Repeat("x", bits.MaxHeaders))), hresult.BG_E_STRING_TOO_LONG},
+		{"backoff", `{"first":1,"max":60,"jitter":0.5}`, 0},
+		{"backoff", `null`, 0},
+		{"backoff", `{"first":0,"max":60}`, hresult.E_INVALIDARG},
+		{"backoff", `{"first":2,"max":1}`, hresult.E_INVALIDARG},
+		{"backoff", `{"frist":2}`, hresult.E_INVALIDARG},
+		{"state", `"QUEUED"`, hresult.BG_E_UNKNOWN_PROPERTY_ID},
+		{"owner", `"uid:0"`, hresult.BG_E_UNKNOWN_PROPERTY_ID},
+	} {
+		job, err := bits.NewJob(bits.Spec{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := string(raw(job))
+		_, err = job.Set(map[string]bits.RawMessage{c.name: bits.RawMessage(c.value), "description": raw("changed too")})
+		code := hresult.Code(0)
+		if err != nil {
+			code = bits.AsError(err).Code
+		}
+		if code != c.code {
+			t.Errorf("set %s to %.60s: %v (%v), want %v", c.name, c.value, code, err, c.code)
+		}
+		if err != nil && string(raw(job)) != before {
+			t.Errorf("set %s to %.60s was refused, and changed the job", c.name, c.value)
+		}
+	}
+}
+
+func TestRetryDelayHasAFloor(t *testing.T) {
+	job, err := bits.NewJob(bits.Spec{Properties: map[string]bits.RawMessage{"minimum_retry_delay": raw(1)}})
+	if err != nil || job.MinimumRetryDelay != 5 {
+		t.Errorf("%v, %v", job, err)
+	}
+	if job.NoProgressTimeout != 1209600 || job.MaximumDownloadTime != 7776000 || job.Priority != bits.Normal || job.State != bits.StateSuspended {
+		t.Errorf("defaults: %+v", job)
+	}
+}
+
+func TestCheckRemoteName(t *testing.T) {
+	ok := []string{"http://a/", "https://a.b:1/c?d=e", "HTTP://a", "http://[::1]:80/x", "http://a/" + strings.Repeat("x", 260)}
+	bad := []string{
+		"", "a", "/a", "ftp://a/b", "http://", "http:///x", "http:a", "file:///etc/passwd", "http://a/ b", "http://a/\u00e9", "http://a/\r\n",
+		"http://a/" + strings.Repeat("x", 261), "http://a/" + strings.Repeat("x/", 1100), "http://a:b/", "http://a/%zz", "\\\\server\\share\\file",
+	}
+	for _, u := range ok {
+		if err := bits.CheckRemoteName(u); err != nil {
+			t.Errorf("%.80q: %v", u, err)
+		}
+	}
+	for _, u := range bad {
+		if err := bits.CheckRemoteName(u); !errors.Is(err, bits.ErrInvalidArg) {
+			t.Errorf("%.80q: %v, want E_INVALIDARG", u, err)
+		}
+	}
+}
+
+func TestAddIsAllOrNothing(t *testing.T) {
+	job := &bits.Job{}
+	good := bits.FileSpec{RemoteName: "http://a/b", LocalName: "/b"}
+	if err := job.Add([]bits.FileSpec{good, {RemoteName: "nonsense", LocalName: "/c"}}); err == nil || len(job.Files) != 0 {
+		t.Errorf("%v, %d files", err, len(job.Files))
+	}
+	if err := job.Add([]bits.FileSpec{good, good}); !errors.Is(err, bits.ErrInvalidArg) || len(job.Files) != 0 {
+		t.Errorf("twice the same name: %v, %d files", err, len(job.Files))
+	}
+	many := make([]bits.FileSpec, bits.MaxFilesInJob+1)
+	if err := job.Add(many); bits.AsError(err).Code != hresult.BG_E_TOO_MANY_FILES_IN_JOB {
+		t.Errorf("too many: %v", err)
+	}
+}
+
+func FuzzCheckRemoteName(f *testing.F) {
+	for _, s := range []string{"http://a/b", "https://[::1]/", "http://a/%00", "x:y"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if bits.CheckRemoteName(s) == nil && (len(s) > bits.MaxURL || strings.ContainsAny(s, "\r\n \x00")) {
+			t.Errorf("%q is accepted", s)
+		}
+	})
+}
+
+func FuzzSet(f *testing.F) {
+	for _, p := range bits.Properties() {
+		f.Add(p.Name, []byte(`"x"`))
+		f.Add(p.Name, []byte(`1`))
+	}
+	f.Add("custom_headers", []byte(`"A: b\r\n"`))
+	f.Fuzz(func(t *testing.T, name string, value []byte) {
+		job, _ := bits.NewJob(bits.Spec{})
+		if _, err := job.Set(map[string]bits.RawMessage{name: value}); err == nil {
+			for line := range strings.SplitSeq(strings.TrimSuffix(job.Secrets.Headers, "\r\n"), "\r\n") {
+				if strings.ContainsAny(line, "\r\n") {
+					t.Errorf("a header with a line break: %q", line)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,49 @@
+package bits_test
+
+import (
+	"testing"
+
+	"bits"
+)
+
+// FuzzRanges holds the ranges against a plain set of bytes.
+func FuzzRanges(f *testing.F) {
+	f.Add([]byte{0, 4, 8, 2, 3, 6})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var ranges bits.Ranges
+		var set [300]bool
+		for ; len(b) >= 2; b = b[2:] {
+			r := bits.Range{Start: int64(b[0]), End: int64(b[0]) + int64(b[1]%32)}
+			before := append(bits.Ranges(nil), ranges...)
+			after := ranges.Add(r)
+			for i := range before {
+				if before[i] != ranges[i] {
+					t.Fatal("Add changed what it was called on")
+				}
+			}
+			ranges = after
+			for i := r.Start; i < r.End; i++ {
+				set[i] = true
+			}
+		}
+		n, first := int64(0), int64(-1)
+		for i := range set {
+			if set[i] {
+				n++
+			} else if first < 0 {
+				first = int64(i)
+			}
+		}
+		if ranges.Len() != n {
+			t.Fatalf("%v has %d bytes, want %d", ranges, ranges.Len(), n)
+		}
+		for i := range ranges {
+			if ranges[i].Start >= ranges[i].End || i > 0 && ranges[i-1].End >= ranges[i].Start {
+				t.Fatalf("%v is not in order", ranges)
+			}
+		}
+		if gap, ok := ranges.Gap(300); !ok || gap.Start != first {
+			t.Fatalf("the first gap of %v is %v, want it at %d", ranges, gap, first)
+		}
+	})
+}

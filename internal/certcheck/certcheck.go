@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/binary"
 	"net"
 	"strings"
@@ -98,7 +99,15 @@ func refused(code hresult.Code, host string, cert *x509.Certificate, format stri
 	const day = "2006-01-02 15:04:05Z"
 	e := bits.Errorf(code, format, args...)
 	e.Message = "cannot trust the certificate of " + host + ": " + e.Message +
-		" (subject " + cert.Subject.String() + "; issuer " + cert.Issuer.String() +
+		" (subject " + short(cert.Subject) + "; issuer " + short(cert.Issuer) +
 		"; valid " + cert.NotBefore.UTC().Format(day) + " to " + cert.NotAfter.UTC().Format(day) + ")"
 	return e.In(bits.ContextRemoteFile)
+}
+
+// short cuts a name that fills the screen.
+func short(name pkix.Name) string {
+	if s := []rune(name.String()); len(s) > 200 {
+		return string(s[:200]) + "..."
+	}
+	return name.String()
 }

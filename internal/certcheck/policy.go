@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -37,12 +38,18 @@ var defects = []struct {
 
 const forgivable = bits.IgnoreUnknownCA | bits.IgnoreCertName | bits.IgnoreCertDate | bits.IgnoreCertUsage
 
+// maxSent is how many certificates a server may send: a bound on the work that a hostile one can cause.
+const maxSent = 32
+
 // Verify checks the chain that a host sent, leaf first, and returns the chains that lead to a root.
 // Each flag forgives its own defect and nothing else; a broken signature, a weak algorithm, a name constraint, a path length or a
 // malformed certificate is forgiven by none.
 func (p Policy) Verify(ctx context.Context, host string, sent []*x509.Certificate) ([][]*x509.Certificate, error) {
 	if len(sent) == 0 {
 		return nil, bits.Errorf(hresult.ERROR_WINHTTP_SECURE_INVALID_CERT, "cannot trust %s: it sent no certificate", host).In(bits.ContextRemoteFile)
+	}
+	if len(sent) > maxSent {
+		return nil, refused(hresult.ERROR_WINHTTP_SECURE_INVALID_CERT, host, sent[0], "%d certificates came with it, and %d are allowed", len(sent)-1, maxSent-1)
 	}
 	chains, err := p.verify(host, sent, p.Flags&forgivable)
 	if err != nil {
@@ -101,24 +108,27 @@ func (p Policy) verify(host string, sent []*x509.Certificate, forgive bits.Secur
 	}
 	times := []time.Time{now}
 	used := sent
-	extra := top
 	if forgive&bits.IgnoreCertDate != 0 {
-		// The dates of what was sent are taken away. A root may be out of its dates too: then some moment at which something below it
-		// was valid is tried.
-		used = make([]*x509.Certificate, len(sent))
-		for i, c := range sent {
-			dateless := *c
-			dateless.NotBefore, dateless.NotAfter = time.Time{}, time.Unix(1<<40, 0)
-			used[i] = &dateless
-			if c == top {
-				extra = &dateless
+		// The dates of all that we hold are taken away. Roots that only the system holds keep theirs: for them some moment at which
+		// something below was valid is tried.
+		used = dateless(sent)
+		if len(p.Roots.certs) > 0 {
+			opts.Roots = x509.NewCertPool()
+			for _, root := range dateless(p.Roots.certs) {
+				opts.Roots.AddCert(root)
 			}
+		}
+		for _, c := range sent {
 			times = append(times, c.NotBefore, c.NotAfter)
 		}
 	}
 	if forgive&bits.IgnoreUnknownCA != 0 {
-		opts.Roots = p.Roots.pool.Clone()
-		opts.Roots.AddCert(extra)
+		opts.Roots = opts.Roots.Clone()
+		for i, c := range sent {
+			if c == top {
+				opts.Roots.AddCert(used[i])
+			}
+		}
 	}
 	opts.Intermediates = x509.NewCertPool()
 	for _, c := range used[1:] {
@@ -128,10 +138,13 @@ func (p Policy) verify(host string, sent []*x509.Certificate, forgive bits.Secur
 	for _, opts.CurrentTime = range times {
 		chains, err := used[0].Verify(opts)
 		if err == nil {
-			return originals(chains, sent), nil
+			return originals(chains, sent, p.Roots.certs), nil
 		}
 		if first == nil {
 			first = err
+		}
+		if invalid := new(x509.CertificateInvalidError); !errors.As(err, invalid) || invalid.Reason != x509.Expired {
+			break // no other moment makes that right
 		}
 	}
 	return nil, first
@@ -145,6 +158,9 @@ func (p Policy) top(sent []*x509.Certificate) (*x509.Certificate, error) {
 		seen[c] = true
 		if p.Roots.has(c) {
 			return c, nil
+		}
+		if len(c.RawIssuer) <= 2 {
+			return nil, fmt.Errorf("%s names no issuer", c.Subject)
 		}
 		if weak[c.SignatureAlgorithm] {
 			return nil, fmt.Errorf("the signature of %s uses the algorithm %s, which is broken", c.Subject, c.SignatureAlgorithm)
@@ -188,13 +204,25 @@ var weak = map[x509.SignatureAlgorithm]bool{
 	x509.MD2WithRSA: true, x509.MD5WithRSA: true, x509.SHA1WithRSA: true, x509.DSAWithSHA1: true, x509.ECDSAWithSHA1: true,
 }
 
-// originals puts the certificates that were sent in the place of their copies.
-func originals(chains [][]*x509.Certificate, sent []*x509.Certificate) [][]*x509.Certificate {
+// dateless returns copies that are always valid.
+func dateless(certs []*x509.Certificate) (copies []*x509.Certificate) {
+	for _, c := range certs {
+		d := *c
+		d.NotBefore, d.NotAfter = time.Time{}, time.Unix(1<<40, 0)
+		copies = append(copies, &d)
+	}
+	return copies
+}
+
+// originals puts the certificates in the place of their copies.
+func originals(chains [][]*x509.Certificate, lists ...[]*x509.Certificate) [][]*x509.Certificate {
 	for _, chain := range chains {
 		for i, c := range chain {
-			for _, s := range sent {
-				if c.Equal(s) {
-					chain[i] = s
+			for _, list := range lists {
+				for _, o := range list {
+					if c.Equal(o) {
+						chain[i] = o
+					}
 				}
 			}
 		}

@@ -55,15 +55,27 @@ var (
 // The requirement survives everything; the registration ends with this process, see [Client.NeedingValidation].
 // The context is for the call, not for the registration.
 func (c *Client) SetServerCertificateValidation(ctx context.Context, job string, callback any) (*Validation, error) {
-	path := "/jobs/" + url.PathEscape(job) + "/certificate-validation"
 	if callback == nil {
-		return nil, c.Do(ctx, "DELETE", path, nil, nil)
+		return nil, c.Do(ctx, "DELETE", "/jobs/"+url.PathEscape(job)+"/certificate-validation", nil, nil)
 	}
-	body := wire.SetValidation{Interface: bits.ValidationCallback}
+	return c.register(ctx, job, callback, false)
+}
+
+// Attach sets the callback on a job in any state but a final one: it does in one step what Suspend, SetServerCertificateValidation
+// and Resume do, so that an application that dies in it leaves no job SUSPENDED.
+// A job that was SUSPENDED or TRANSFERRED stays so; any other is QUEUED.
+// It is the route for an application that comes back.
+func (c *Client) Attach(ctx context.Context, job string, callback ServerCertificateValidationCallback) (*Validation, error) {
+	return c.register(ctx, job, callback, true)
+}
+
+func (c *Client) register(ctx context.Context, job string, callback any, attach bool) (*Validation, error) {
 	judge, ok := callback.(ServerCertificateValidationCallback)
 	if !ok {
 		return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set a %T as the validator of job %s: it does not implement ServerCertificateValidationCallback", callback, job)
 	}
+	path := "/jobs/" + url.PathEscape(job) + "/certificate-validation"
+	body := wire.SetValidation{Interface: bits.ValidationCallback, Attach: attach}
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	resp, err := c.open(life, "POST", path, body)
@@ -82,26 +94,6 @@ func (c *Client) SetServerCertificateValidation(ctx context.Context, job string,
 	v := &Validation{Registration: first.Registration, client: c, job: job, cancel: cancel, done: make(chan struct{})}
 	go v.serve(life, resp, dec, judge)
 	return v, nil
-}
-
-// Attach sets the callback on a job in any state but a final one: it suspends the job if need be, sets the callback, and resumes
-// the job if it was not SUSPENDED or TRANSFERRED before.
-// It is the legal route for an application that comes back.
-func (c *Client) Attach(ctx context.Context, job string, callback any) (*Validation, error) {
-	j, err := c.Job(ctx, job)
-	if err != nil {
-		return nil, err
-	}
-	if !j.State.Paused() {
-		if err := c.Suspend(ctx, job); err != nil {
-			return nil, err
-		}
-	}
-	v, err := c.SetServerCertificateValidation(ctx, job, callback)
-	if j.State != bits.StateSuspended && j.State != bits.StateTransferred && (err == nil || !j.State.Paused()) {
-		err = errors.Join(err, c.Resume(ctx, job))
-	}
-	return v, err
 }
 
 func (v *Validation) serve(life context.Context, resp *http.Response, dec *json.Decoder, judge ServerCertificateValidationCallback) {

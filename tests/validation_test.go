@@ -679,6 +679,11 @@ func TestMemoryIsOfOneJob(t *testing.T) {
 // and all three finish (User Account Control and BITS; Life Cycle of a BITS Job).
 func TestInitialization(t *testing.T) {
 	t.Parallel()
+	t.Run("Suspend, Set, Resume", func(t *testing.T) { t.Parallel(); initialization(t, false) })
+	t.Run("Attach", func(t *testing.T) { t.Parallel(); initialization(t, true) })
+}
+
+func initialization(t *testing.T, attach bool) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	var jobs []*bits.Job
 	for i := range 3 {
@@ -703,9 +708,21 @@ func TestInitialization(t *testing.T) {
 		t.Fatalf("%d jobs need a validator, want 3", len(needing))
 	}
 	for _, job := range needing {
-		_, err := s.Attach(ctx, job.ID, &bitstest.Judge{})
-		bitstest.Must(t, err)
+		switch attach {
+		case true:
+			_, err := s.Attach(ctx, job.ID, &bitstest.Judge{})
+			bitstest.Must(t, err)
+		default: // Suspend, Set, Resume
+			if !job.State.Paused() {
+				bitstest.Must(t, s.Suspend(ctx, job.ID))
+			}
+			set(t, s, job.ID, &bitstest.Judge{})
+			if job.State != bits.StateSuspended {
+				bitstest.Must(t, s.Resume(ctx, job.ID))
+			}
+		}
 	}
+	wantState(t, s, jobs[0].ID, bits.StateSuspended)
 	bitstest.Must(t, s.Resume(ctx, jobs[0].ID)) // it was SUSPENDED, and stays so
 	_, err = s.Cancel(ctx, ahead.ID)
 	bitstest.Must(t, err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/notify"
 	"bits/internal/wire"
 )
 
@@ -41,7 +43,13 @@ func (c *call) setValidation() (any, error) {
 	if body.Interface != bits.ValidationCallback {
 		return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set %q as the validator of job %s: it is not %s", body.Interface, c.job, bits.ValidationCallback)
 	}
-	r, err := c.Queue.SetValidator(c.r.Context(), c.job, true)
+	set := func(ctx context.Context, id string) (*notify.Registration, error) {
+		return c.Queue.SetValidator(ctx, id, true)
+	}
+	if body.Attach {
+		set = c.Queue.Attach
+	}
+	r, err := set(c.r.Context(), c.job)
 	if err != nil {
 		return nil, err
 	}

@@ -201,28 +201,60 @@ func (q *Queue) SetValidator(ctx context.Context, id string, on bool) (*notify.R
 	if j, err := q.Get(id); err == nil && j.State.Paused() {
 		q.halt(ctx, id) // a run that is just ending must be over before the rules change
 	}
-	var r *notify.Registration
+	return q.setValidator(id, on, func(j *bits.Job) error {
+		if !j.State.Paused() || q.jobs[id].run != nil {
+			return bits.Errorf(hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE, "cannot set the validator of job %s while it is %s", id, j.State).WithHint("suspend the job first: bits suspend %s", id)
+		}
+		return nil
+	})
+}
+
+// Attach does in one step what an application does that comes back to a job in any state: Suspend, SetValidator, Resume.
+// A job that is SUSPENDED or TRANSFERRED stays so.
+// As it is one step, an application or a service that dies in it leaves no job SUSPENDED.
+func (q *Queue) Attach(ctx context.Context, id string) (*notify.Registration, error) {
+	q.hold(id, 1)
+	defer q.hub.Wake()
+	defer q.hold(id, -1)
+	q.halt(ctx, id)
+	return q.setValidator(id, true, func(j *bits.Job) error {
+		if q.jobs[id].run != nil {
+			return bits.Errorf(hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE, "cannot set the validator of job %s: its transfer has not stopped in time", id)
+		}
+		if j.State == bits.StateError || j.State == bits.StateTransientError {
+			return resume(j)
+		}
+		return nil
+	})
+}
+
+// hold keeps the scheduler from beginning a run while it is above zero.
+func (q *Queue) hold(id string, by int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.jobs[id]; e != nil {
+		e.held += by
+	}
+}
+
+func (q *Queue) setValidator(id string, on bool, allowed func(*bits.Job) error) (*notify.Registration, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	err := q.locked(id, func(j *bits.Job, c *store.Change) error {
-		switch {
-		case j.State.Final():
+		if j.State.Final() || j.Completing {
 			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot set the validator of job %s: it is %s", id, j.State)
-		case !j.State.Paused() || q.jobs[id].run != nil:
-			return bits.Errorf(hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE, "cannot set the validator of job %s while it is %s", id, j.State).WithHint("suspend the job first: bits suspend %s", id)
 		}
 		j.ValidatorRequired, c.ForgetAccepted = on, true
-		return nil
+		return allowed(j)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if on {
-		r = q.hub.Register(id)
-	} else {
+	if !on {
 		q.hub.Remove(id)
+		return nil, nil
 	}
-	return r, nil
+	return q.hub.Register(id), nil
 }
 
 // Accepted reports whether the application of the job accepted the certificate at the endpoint.

@@ -40,6 +40,7 @@ type entry struct {
 	job  *bits.Job
 	run  *Run
 	turn uint64 // grows with each entry into QUEUED: the round robin
+	held int    // no run begins while it is above zero
 }
 
 // Open loads the jobs from the store.

@@ -34,6 +34,9 @@ var ErrYield = errors.New("the transfer was stopped")
 func (q *Queue) Begin(ctx context.Context, id string) (*Run, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if e := q.jobs[id]; e != nil && e.held > 0 {
+		return nil, ErrYield
+	}
 	if err := q.locked(id, func(j *bits.Job, _ *store.Change) error {
 		j.NextRetry = nil
 		return move(j, bits.Begin)

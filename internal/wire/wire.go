@@ -73,6 +73,7 @@ type Jobs struct {
 // SetValidation is the body of POST /v1/jobs/{job}/certificate-validation.
 type SetValidation struct {
 	Interface string `json:"interface"`
+	Attach    bool   `json:"attach,omitempty"` // in any state but a final one: Suspend, set and Resume in one step
 }
 
 // ValidationItem is one line of the stream that answers it: first the registration, then questions, at the end perhaps replaced.

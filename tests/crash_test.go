@@ -1,0 +1,325 @@
+package tests
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"bits"
+	"bits/client"
+	"bits/internal/bitstest"
+	"bits/internal/pki"
+)
+
+// kills is how often the loops kill: few in a quick run, BITS_KILLS in the slow suite.
+func kills() int {
+	if n, err := strconv.Atoi(os.Getenv("BITS_KILLS")); err == nil {
+		return n
+	}
+	return 10
+}
+
+// victim is a process that is killed and started again.
+type victim struct {
+	t     *testing.T
+	start func() *exec.Cmd
+	cmd   *exec.Cmd
+}
+
+func (v *victim) begin() {
+	v.t.Helper()
+	v.cmd = v.start()
+	bitstest.Must(v.t, v.cmd.Start())
+}
+
+func (v *victim) kill() {
+	v.cmd.Process.Kill()
+	v.cmd.Wait()
+}
+
+// rig is a service in a process of its own, an nginx, and files on it.
+type rig struct {
+	*client.Client
+	t      *testing.T
+	dir    string
+	daemon *victim
+	nginx  *bitstest.Nginx
+	root   *pki.Pair
+	url    string
+	files  map[string][]byte
+}
+
+func newRig(t *testing.T, sizes ...int) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: bitstest.Dir(t), root: pki.Root("root"), files: map[string][]byte{}}
+	port := bitstest.Port(t)
+	r.nginx = bitstest.StartNginx(t, port, fmt.Sprintf("server { listen 127.0.0.1:%d; }", port))
+	r.nginx.Kill()
+	r.nginx.Configure(fmt.Sprintf("server { listen 127.0.0.1:%d ssl http2; limit_rate 8m; %s }", port, r.nginx.Pair("leaf", r.root.Server([]string{"localhost"}))))
+	r.nginx.Start()
+	r.url = fmt.Sprintf("https://localhost:%d/", port)
+	for i, size := range sizes {
+		name := fmt.Sprintf("f%d", i)
+		r.files[name] = bitstest.Content(byte(i+10), size)
+		r.nginx.File(name, r.files[name])
+	}
+	r.Client = &client.Client{Socket: filepath.Join(r.dir, "run", "s")}
+	r.daemon = &victim{t: t, start: func() *exec.Cmd { return bitstest.Command(r.dir, "daemon", "--foreground", "-1") }}
+	r.daemon.begin()
+	r.ready()
+	t.Cleanup(func() { r.daemon.kill() })
+	return r
+}
+
+// ready waits until the service answers.
+func (r *rig) ready() {
+	r.t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if _, err := r.System(ctx); err == nil {
+			return
+		}
+	}
+	r.t.Fatal("the service does not answer")
+}
+
+func (r *rig) create(i int) *bits.Job {
+	r.t.Helper()
+	spec := bits.Spec{Properties: map[string]bits.RawMessage{
+		"roots": bitstest.JSON(string(r.root.PEM())), "priority": bits.RawMessage(`"FOREGROUND"`), "backoff": bits.RawMessage(`{"first":1,"max":1,"jitter":0}`),
+	}}
+	for name := range r.files {
+		spec.Files = append(spec.Files, bits.FileSpec{RemoteName: r.url + name, LocalName: filepath.Join(r.dir, fmt.Sprintf("%s-%d", name, i))})
+	}
+	job, err := r.Create(ctx, spec)
+	bitstest.Must(r.t, err)
+	return job
+}
+
+// promises checks that every byte that is recorded as being on stable storage is there, and is the origin's.
+func (r *rig) promises(job *bits.Job) {
+	r.t.Helper()
+	for _, f := range job.Files {
+		if len(f.Done) == 0 || f.Completed {
+			continue
+		}
+		there, err := os.ReadFile(f.Temporary)
+		bitstest.Must(r.t, err)
+		for _, s := range f.Done {
+			if s.End > int64(len(there)) || !bytes.Equal(there[s.Start:s.End], r.files[filepath.Base(f.RemoteName)][s.Start:s.End]) {
+				r.t.Fatalf("%s: what is recorded as done, %v, is not there", f.LocalName, s)
+			}
+		}
+	}
+}
+
+// finish waits for the job, completes it, and compares its files.
+func (r *rig) finish(job *bits.Job) {
+	r.t.Helper()
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		now, err := r.Job(ctx, job.ID)
+		bitstest.Must(r.t, err)
+		if now.State == bits.StateTransferred {
+			break
+		}
+		if now.State == bits.StateTransientError {
+			bitstest.Must(r.t, r.Resume(ctx, job.ID))
+		}
+		if time.Now().After(end) || now.State == bits.StateError {
+			r.t.Fatalf("the job is %v: %+v", now.State, now.Error)
+		}
+	}
+	_, err := r.Complete(ctx, job.ID)
+	bitstest.Must(r.t, err)
+	for _, f := range job.Files {
+		there, err := os.ReadFile(f.LocalName)
+		if err != nil || !bytes.Equal(there, r.files[filepath.Base(f.RemoteName)]) {
+			r.t.Fatalf("%s differs from the origin's (%v)", f.LocalName, err)
+		}
+		if _, err := os.Lstat(f.Temporary); !os.IsNotExist(err) {
+			r.t.Errorf("%s is still there", f.Temporary)
+		}
+	}
+}
+
+// The service is killed at random moments; every job that was acknowledged is there, every promise holds, and at the end every byte
+// is the origin's.
+func TestKillService(t *testing.T) {
+	r := newRig(t, 3<<20, 1, 700_001, 0, 2<<20)
+	var jobs []*bits.Job
+	for i := range kills() {
+		if len(jobs) < 4 {
+			job := r.create(i)
+			bitstest.Must(t, r.Resume(ctx, job.ID))
+			jobs = append(jobs, job)
+		}
+		time.Sleep(rand.N(400 * time.Millisecond))
+		r.daemon.kill()
+		r.daemon.begin()
+		r.ready()
+		for j := 0; j < len(jobs); j++ {
+			now, err := r.Job(ctx, jobs[j].ID)
+			bitstest.Must(t, err)
+			r.promises(now)
+			if now.State == bits.StateTransferred {
+				r.finish(now)
+				jobs = append(jobs[:j], jobs[j+1:]...)
+				j--
+			}
+		}
+	}
+	for _, job := range jobs {
+		r.finish(job)
+	}
+}
+
+// The service is killed while it completes jobs: each file appears once, whole, and the job ends ACKNOWLEDGED.
+func TestKillServiceInComplete(t *testing.T) {
+	r := newRig(t, 1000, 2000, 3000, 4000)
+	for i := range max(kills()/10, 3) {
+		job := r.create(i)
+		bitstest.Must(t, r.Resume(ctx, job.ID))
+		_, err := r.Wait(ctx, job.ID)
+		bitstest.Must(t, err)
+		go r.Complete(ctx, job.ID)
+		time.Sleep(rand.N(4 * time.Millisecond))
+		r.daemon.kill()
+		r.daemon.begin()
+		r.ready()
+		now, err := r.Job(ctx, job.ID)
+		bitstest.Must(t, err)
+		if now.State == bits.StateTransferred && !now.Completing {
+			_, err = r.Complete(ctx, job.ID)
+			bitstest.Must(t, err)
+		}
+		for end := time.Now().Add(10 * time.Second); now.State != bits.StateAcknowledged && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			now, err = r.Job(ctx, job.ID)
+			bitstest.Must(t, err)
+		}
+		if now.State != bits.StateAcknowledged {
+			t.Fatalf("the job is %v", now.State)
+		}
+		for _, f := range job.Files {
+			there, err := os.ReadFile(f.LocalName)
+			if err != nil || !bytes.Equal(there, r.files[filepath.Base(f.RemoteName)]) {
+				t.Fatalf("%s differs from the origin's (%v)", f.LocalName, err)
+			}
+		}
+	}
+}
+
+// The application is killed at random moments, and sometimes the service with it. The job never goes on with a certificate that
+// nobody accepted, and ends well.
+func TestKillApplication(t *testing.T) {
+	r := newRig(t, 2<<20, 1<<20)
+	judged := filepath.Join(r.dir, "judged")
+	for i := range max(kills()/4, 3) {
+		job := r.create(i)
+		app := &victim{t: t, start: func() *exec.Cmd {
+			return bitstest.Command(r.dir, "validate", job.ID, "--", "sh", "-c", "echo $BITS_SHA256 >> "+judged)
+		}}
+		app.begin()
+		for {
+			now, err := r.Job(ctx, job.ID)
+			bitstest.Must(t, err)
+			if now.ValidatorAttached {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		bitstest.Must(t, r.Resume(ctx, job.ID))
+		for range 3 {
+			time.Sleep(rand.N(100 * time.Millisecond))
+			app.kill()
+			if rand.N(3) == 0 {
+				r.daemon.kill()
+				r.daemon.begin()
+				r.ready()
+			}
+			app.begin()
+		}
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			now, err := r.Job(ctx, job.ID)
+			bitstest.Must(t, err)
+			if now.State == bits.StateTransferred {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("the job is %v: %+v", now.State, now.Error)
+			}
+		}
+		app.kill()
+		r.finish(job)
+	}
+	if lines, err := os.ReadFile(judged); err != nil || len(lines) == 0 {
+		t.Errorf("nothing was judged: %v", err)
+	}
+}
+
+// nginx is killed at random moments, and the file is replaced under its URL: what arrives is one version, never a splice.
+func TestKillServerAndReplace(t *testing.T) {
+	r := newRig(t)
+	versions := map[[32]byte]bool{}
+	size := 2 << 20
+	replace := func(seed int, age time.Duration) {
+		data := bitstest.Content(byte(seed), size) // the size is always the same: only validators can tell
+		versions[sha256.Sum256(data)] = true
+		r.nginx.File("f", data)
+		at := time.Now().Add(-age)
+		bitstest.Must(t, os.Chtimes(filepath.Join(r.nginx.Dir, "www", "f"), at, at))
+	}
+	replace(0, time.Hour)
+	for i := range max(kills()/2, 5) {
+		local := filepath.Join(r.dir, fmt.Sprint("out", i))
+		job, err := r.Create(ctx, bits.Spec{
+			Files: []bits.FileSpec{{RemoteName: r.url + "f", LocalName: local}}, Resume: true,
+			Properties: map[string]bits.RawMessage{
+				"roots": bitstest.JSON(string(r.root.PEM())), "priority": bits.RawMessage(`"FOREGROUND"`), "backoff": bits.RawMessage(`{"first":1,"max":1,"jitter":0}`),
+			},
+		})
+		bitstest.Must(t, err)
+		time.Sleep(rand.N(200 * time.Millisecond))
+		switch rand.N(4) {
+		case 0: // replaced under the same second as the last one, and rotten dates: nothing must be trusted that proves nothing
+			replace(i+1, 0)
+			replace(i+2, 0)
+			r.nginx.Kill()
+			r.nginx.Start()
+		case 1:
+			r.nginx.Kill()
+			replace(i+1, time.Duration(rand.N(1000))*time.Minute)
+			r.nginx.Start()
+		case 2:
+			replace(i+1, time.Duration(rand.N(1000))*time.Minute)
+		case 3:
+			r.nginx.Kill()
+			r.nginx.Start()
+		}
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			now, err := r.Job(ctx, job.ID)
+			bitstest.Must(t, err)
+			if now.State == bits.StateTransferred {
+				break
+			}
+			if now.State == bits.StateTransientError {
+				bitstest.Must(t, r.Resume(ctx, job.ID))
+			}
+			if time.Now().After(end) || now.State == bits.StateError {
+				t.Fatalf("the job is %v: %+v", now.State, now.Error)
+			}
+		}
+		_, err = r.Complete(ctx, job.ID)
+		bitstest.Must(t, err)
+		there, err := os.ReadFile(local)
+		bitstest.Must(t, err)
+		if !versions[sha256.Sum256(there)] {
+			t.Fatalf("%s is none of the %d versions: a splice", local, len(versions))
+		}
+	}
+}

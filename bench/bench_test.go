@@ -1,0 +1,189 @@
+//go:build linux
+
+// Package bench compares bits with the tool that a user would pick instead, in one run.
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"bits"
+	"bits/client"
+	"bits/internal/bitstest"
+	"bits/internal/pki"
+)
+
+func TestMain(m *testing.M) { bitstest.Main(m) }
+
+// size is how much is moved: BITS_BENCH_MIB, or 1 GiB.
+func size() int {
+	if n, err := strconv.Atoi(os.Getenv("BITS_BENCH_MIB")); err == nil {
+		return n << 20
+	}
+	return 1 << 30
+}
+
+// cost is what a transfer took.
+type cost struct {
+	wall, cpu time.Duration
+	peak      int64 // bytes
+}
+
+func costOf(wall time.Duration, s *os.ProcessState) cost {
+	u := s.SysUsage().(*syscall.Rusage)
+	return cost{wall, s.UserTime() + s.SystemTime(), u.Maxrss << 10}
+}
+
+func median[T interface{ ~int64 }](all []cost, of func(cost) T) T {
+	var v []T
+	for _, c := range all {
+		v = append(v, of(c))
+	}
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+// BenchmarkDownload moves a file from nginx on loopback, with curl and with the service, in turn; both are durable at the end: curl's
+// file is synced after it ends.
+func BenchmarkDownload(b *testing.B) {
+	curl := bitstest.Need(b, "curl")
+	sync := bitstest.Need(b, "sync")
+	root, port, secure := pki.Root("root"), bitstest.Port(b), bitstest.Port(b)
+	n := bitstest.StartNginx(b, port, fmt.Sprintf("server { listen 127.0.0.1:%d; }", port))
+	n.Kill()
+	n.Configure(fmt.Sprintf("server { listen 127.0.0.1:%d; listen 127.0.0.1:%d ssl http2; %s }", port, secure, n.Pair("leaf", root.Server([]string{"localhost"}))))
+	n.Start()
+	authority := filepath.Join(n.Dir, "root.pem")
+	bitstest.Must(b, os.WriteFile(authority, root.PEM(), 0o600))
+	// Written in pieces: the peak of a child counts from that of this process.
+	f, err := os.Create(filepath.Join(n.Dir, "www", "file"))
+	bitstest.Must(b, err)
+	for i := range size() >> 20 {
+		_, err := f.Write(bitstest.Content(byte(i), 1<<20))
+		bitstest.Must(b, err)
+	}
+	bitstest.Must(b, f.Close())
+	for name, url := range map[string]string{"HTTP": fmt.Sprintf("http://localhost:%d/file", port), "HTTPS": fmt.Sprintf("https://localhost:%d/file", secure)} {
+		b.Run(name, func(b *testing.B) {
+			var theirs, ours []cost
+			for b.Loop() {
+				theirs = append(theirs, byCurl(b, curl, sync, authority, url))
+				ours = append(ours, byBits(b, root, url))
+			}
+			wall := func(c cost) time.Duration { return c.wall }
+			cpu := func(c cost) time.Duration { return c.cpu }
+			b.ReportMetric(median(ours, wall).Seconds(), "bits-s")
+			b.ReportMetric(median(theirs, wall).Seconds(), "curl-s")
+			b.ReportMetric(float64(median(ours, wall))/float64(median(theirs, wall)), "wall-ratio")
+			b.ReportMetric(float64(median(ours, cpu))/float64(median(theirs, cpu)), "cpu-ratio")
+			b.ReportMetric(float64(median(ours, func(c cost) int64 { return c.peak }))/(1<<20), "bits-peak-MiB")
+			b.ReportMetric(float64(median(theirs, func(c cost) int64 { return c.peak }))/(1<<20), "curl-peak-MiB")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func byCurl(b *testing.B, curl, sync, authority, url string) cost {
+	dir := bitstest.Dir(b)
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "file")
+	cmd := exec.Command(curl, "-sS", "--cacert", authority, "-o", file, url)
+	cmd.Stderr = os.Stderr
+	began := time.Now()
+	bitstest.Must(b, cmd.Run(), exec.Command(sync, file).Run())
+	return costOf(time.Since(began), cmd.ProcessState)
+}
+
+// byBits measures the service, from Create to the end of Complete.
+func byBits(b *testing.B, root *pki.Pair, url string) cost {
+	ctx, dir := context.Background(), bitstest.Dir(b)
+	defer os.RemoveAll(dir)
+	daemon := bitstest.Command(dir, "daemon")
+	bitstest.Must(b, daemon.Start())
+	c := &client.Client{Socket: filepath.Join(dir, "run", "s")}
+	for {
+		if _, err := c.System(ctx); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	began := time.Now()
+	job, err := c.Create(ctx, bits.Spec{
+		Files:      []bits.FileSpec{{RemoteName: url, LocalName: filepath.Join(dir, "file")}},
+		Properties: map[string]bits.RawMessage{"auto_complete": bits.RawMessage("true"), "roots": bitstest.JSON(string(root.PEM()))}, Resume: true,
+	})
+	bitstest.Must(b, err)
+	job, err = c.Wait(ctx, job.ID)
+	wall := time.Since(began)
+	if err != nil || job.State != bits.StateAcknowledged {
+		b.Fatalf("%v: %+v, %v", job.State, job.Error, err)
+	}
+	peak := peakOf(daemon.Process.Pid)
+	daemon.Process.Signal(syscall.SIGTERM)
+	daemon.Wait()
+	used := costOf(wall, daemon.ProcessState)
+	used.peak = peak
+	return used
+}
+
+// peakOf is the most memory that a process has had.
+func peakOf(pid int) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.SplitSeq(string(status), "\n") {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmHWM:" {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}
+
+// BenchmarkQuestion is the cost of a certificate question: a job of one small file over HTTPS, with and without a validator.
+func BenchmarkQuestion(b *testing.B) {
+	ctx := context.Background()
+	s, o := bitstest.Start(b), bitstest.NewOrigin(b)
+	o.File("/f", []byte("x"))
+	run := func(validator bool) time.Duration {
+		job := s.Job(map[string]any{"roots": string(o.Root.PEM()), "priority": "FOREGROUND"}, o.URL+"/f")
+		if validator {
+			v, err := s.SetServerCertificateValidation(ctx, job.ID, &bitstest.Judge{})
+			bitstest.Must(b, err)
+			defer v.Close()
+		}
+		began := time.Now()
+		bitstest.Must(b, s.Resume(ctx, job.ID))
+		for e, err := range s.Events(ctx, client.Now, job.ID) {
+			bitstest.Must(b, err)
+			if e.Kind == "state" && string(e.Body[:20]) == `{"state":"TRANSFERRE`[:20] && e.Body[20] == 'D' {
+				break
+			}
+		}
+		d := time.Since(began)
+		_, err := s.Cancel(ctx, job.ID)
+		bitstest.Must(b, err)
+		return d
+	}
+	var with, without []cost
+	for b.Loop() {
+		with = append(with, cost{wall: run(true)})
+		without = append(without, cost{wall: run(false)})
+	}
+	wall := func(c cost) time.Duration { return c.wall }
+	a, c := median(with, wall), median(without, wall)
+	b.ReportMetric(float64(a.Microseconds())/1000, "asked-ms")
+	b.ReportMetric(float64(c.Microseconds())/1000, "not-asked-ms")
+	b.ReportMetric(float64((a-c).Microseconds())/1000, "question-ms")
+	b.ReportMetric(0, "ns/op")
+}

@@ -50,10 +50,6 @@ func Client(rt http.RoundTripper, job *bits.Job) *http.Client {
 	return &http.Client{Transport: rt, Jar: jar, CheckRedirect: redirect(job.SecurityFlags)}
 }
 
-type refusedRedirect struct{ err *bits.Error }
-
-func (e refusedRedirect) Error() string { return e.err.Error() }
-
 func redirect(flags bits.SecurityFlags) func(*http.Request, []*http.Request) error {
 	return func(next *http.Request, via []*http.Request) error {
 		refuse := func(format string, args ...any) error {

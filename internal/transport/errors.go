@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"net/textproto"
 	"strings"
 	"syscall"
@@ -41,7 +40,6 @@ var faults = []struct {
 	{contains("server response headers exceeded"), hresult.ERROR_WINHTTP_HEADER_SIZE_OVERFLOW, ""},
 	{contains("malformed chunked encoding", "invalid byte in chunk length", "chunked line ends with bare LF", "http chunk length too large"), hresult.ERROR_WINHTTP_CHUNKED_ENCODING_HEADER_SIZE_OVERFLOW, ""},
 	{as[textproto.ProtocolError], hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
-	{as[*http.ProtocolError], hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
 	{contains("malformed HTTP", "malformed MIME header"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
 	{contains("failed to parse certificate from server", "x509: "), hresult.ERROR_WINHTTP_SECURE_INVALID_CERT, ""},
 	{contains("server selected unsupported protocol version", "tls: "), hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, ""},

@@ -2,7 +2,10 @@ package bits
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -59,7 +62,13 @@ var properties = []Property{
 		}
 		return nil
 	}),
-	field("roots", EffectReconnect, "PEM: the only authorities trusted; empty: the system's", func(j *Job) *string { return &j.Roots }, atMost(1<<20, hresult.BG_E_STRING_TOO_LONG)),
+	field("roots", EffectReconnect, "PEM: the only authorities trusted; empty: the system's", func(j *Job) *string { return &j.Roots }, func(_ *Job, s *string) error {
+		if *s == "" {
+			return nil
+		}
+		_, err := ParseRoots(*s)
+		return err
+	}),
 	field("custom_headers", EffectReconnect, "one string, each line ended by CRLF; at most 16,383 characters; sealed on disk, never shown", func(j *Job) *string { return &j.Secrets.Headers }, checkHeaders),
 	field("auto_complete", EffectNone, "Complete by itself when TRANSFERRED; default false", func(j *Job) *bool { return &j.AutoComplete }, nil),
 	field("no_replace", EffectNone, "Complete never replaces an existing file; default false", func(j *Job) *bool { return &j.NoReplace }, nil),
@@ -131,6 +140,30 @@ func atMost(n int, code hresult.Code) func(*Job, *string) error {
 		}
 		return nil
 	}
+}
+
+// ParseRoots reads the authorities of a job: a text with PEM blocks of which at least one is a certificate, at most 1 MiB.
+// Otherwise E_INVALIDARG.
+func ParseRoots(text string) (certs []*x509.Certificate, err error) {
+	rest := []byte(text)
+	for err == nil && len(text) <= 1<<20 {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type == "CERTIFICATE" {
+			var c *x509.Certificate
+			c, err = x509.ParseCertificate(block.Bytes)
+			certs = append(certs, c)
+		}
+	}
+	if err == nil && len(certs) == 0 {
+		err = errors.New("there is no PEM block of type CERTIFICATE in them, or they have more than 1 MiB")
+	}
+	if err != nil {
+		return nil, Errorf(hresult.E_INVALIDARG, "cannot use the certificates of authorities: %w", err).WithHint("give a file of certificates in PEM form")
+	}
+	return certs, nil
 }
 
 // checkHeaders accepts lines "Name: value", each ended by CRLF, the last perhaps without.

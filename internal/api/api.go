@@ -121,6 +121,9 @@ func (c *call) serve(rt route) (any, error) {
 		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: the caller is unknown", c.r.URL.Path)
 	}
 	c.peer = peer
+	if peer.Owner != ipc.Self().Owner && !peer.Admin {
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: this service is that of %s", peer.Owner, ipc.Self().Owner)
+	}
 	if id := c.r.PathValue("job"); id != "" {
 		if err := c.find(strings.ToLower(id), rt.access); err != nil {
 			return nil, err
@@ -203,9 +206,6 @@ func (c *call) system() (any, error) {
 }
 
 func (c *call) stop() (any, error) {
-	if c.peer.Owner != ipc.Self().Owner && !c.peer.Admin {
-		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot stop the service: it belongs to %s", ipc.Self().Owner)
-	}
 	c.Stop()
 	return result(hresult.S_OK, nil)
 }

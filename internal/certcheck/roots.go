@@ -3,7 +3,6 @@ package certcheck
 import (
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -36,34 +35,13 @@ func NewRoots(certs ...*x509.Certificate) *Roots {
 	return r
 }
 
-// RootsPEM reads a file of certificates.
-// It must hold at least one, and nothing but certificates in its PEM blocks that can be read.
-func RootsPEM(data []byte) (*Roots, error) {
-	certs, err := parsePEM(data)
-	if err == nil && len(certs) == 0 {
-		err = fmt.Errorf("there is no PEM block of type CERTIFICATE in them")
-	}
+// RootsPEM reads the authorities of a job.
+func RootsPEM(text string) (*Roots, error) {
+	certs, err := bits.ParseRoots(text)
 	if err != nil {
-		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot use the certificates of authorities: %w", err).WithHint("give a file of certificates in PEM form")
+		return nil, err
 	}
 	return NewRoots(certs...), nil
-}
-
-func parsePEM(data []byte) (certs []*x509.Certificate, err error) {
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			return certs, nil
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		certs = append(certs, c)
-	}
 }
 
 // FromEnvironment are the authorities that SSL_CERT_FILE and SSL_CERT_DIR name, or the system's if neither is set.

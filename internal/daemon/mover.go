@@ -77,7 +77,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 // roots are the authorities of a job: its own, else what its creator's environment names, else the system's.
 func roots(job *bits.Job) (*certcheck.Roots, error) {
 	if job.Roots != "" {
-		return certcheck.RootsPEM([]byte(job.Roots))
+		return certcheck.RootsPEM(job.Roots)
 	}
 	return certcheck.FromEnvironment(job.Secrets.Environment)
 }

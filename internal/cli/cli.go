@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -100,7 +101,7 @@ func (a *app) report(err error) int {
 			return exitTerminated
 		}
 		return exitInterrupted
-	case errors.As(err, &wrong):
+	case errors.As(err, &wrong), strings.HasPrefix(err.Error(), "unknown command"):
 		fmt.Fprintf(a.Err, "bits: %v\n  try: bits --help\n", err)
 		return exitUsage
 	}

@@ -23,8 +23,9 @@ type Run struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
-	file     atomic.Int64 // the file under way
-	received atomic.Int64 // its bytes that have arrived
+	version  *bits.Validator // of the file under way, as Contact recorded it
+	file     atomic.Int64    // the file under way
+	received atomic.Int64    // its bytes that have arrived
 }
 
 // ErrYield is the cause of a run that was stopped without a fault: the job is QUEUED again.
@@ -70,16 +71,7 @@ func (r *Run) Received(file int, n int64) {
 	r.received.Store(n)
 }
 
-// report makes a change if the run is still the current one.
-func (r *Run) report(f func(*bits.Job, *store.Change) error) error {
-	r.q.mu.Lock()
-	defer r.q.mu.Unlock()
-	if err := r.current(); err != nil {
-		return err
-	}
-	return r.q.locked(r.ID, f)
-}
-
+// current returns nil while the run is the one that counts: nobody has stopped it.
 func (r *Run) current() error {
 	e := r.q.jobs[r.ID]
 	if e == nil || e.run != r || !e.job.State.Running() || e.job.Completing || r.ctx.Err() != nil {
@@ -92,7 +84,13 @@ func (r *Run) current() error {
 // What was learned of the file is recorded with it: the size (nil: unknown), the validator, the remote name after redirects, and
 // the stretches that still count, which are none if the file starts over.
 func (r *Run) Contact(f bits.File) error {
-	return r.report(func(j *bits.Job, c *store.Change) error {
+	r.q.mu.Lock()
+	defer r.q.mu.Unlock()
+	if err := r.current(); err != nil {
+		return err
+	}
+	r.version = f.Validator
+	return r.q.locked(r.ID, func(j *bits.Job, c *store.Change) error {
 		j.Error = nil
 		old := &j.Files[f.Number]
 		old.Size, old.Validator, old.RemoteName, old.Done = f.Size, f.Validator, f.RemoteName, f.Done
@@ -103,8 +101,15 @@ func (r *Run) Contact(f bits.File) error {
 
 // Checkpoint records that the stretches are on stable storage; with finished that the file is whole.
 // The caller has synced the data before.
+// It also counts when the run was stopped or the job suspended meanwhile, but not when the file has been started over since.
 func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) error {
-	return r.report(func(j *bits.Job, c *store.Change) error {
+	r.q.mu.Lock()
+	defer r.q.mu.Unlock()
+	e := r.q.jobs[r.ID]
+	if e == nil || e.run != r || e.job.State.Final() || e.job.Completing || e.job.Files[file].Validator != r.version {
+		return ErrYield
+	}
+	return r.q.locked(r.ID, func(j *bits.Job, c *store.Change) error {
 		f := &j.Files[file]
 		if done.Len() > f.Done.Len() || finished {
 			j.Failures, j.TransientSince = 0, nil

@@ -54,12 +54,14 @@ func inBubble(t *testing.T, settings scheduler.Settings, test func(*rig)) {
 			scheduler.New(q, r.run, settings).Run(ctx)
 			close(done)
 		}()
+		defer func() {
+			cancel()
+			<-done
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		test(r)
-		cancel()
-		<-done
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 }
 
@@ -235,7 +237,7 @@ func TestMaximumDownloadTimeCountsRunsOnly(t *testing.T) {
 			return broken
 		}
 		job := r.job("a", map[string]any{"maximum_download_time": 35})
-		time.Sleep(1900 * time.Second) // three runs of ten seconds
+		time.Sleep(1500 * time.Second) // three runs of ten seconds
 		r.want(job, bits.StateTransientError)
 		time.Sleep(700 * time.Second)
 		if now := r.want(job, bits.StateError); now.Error.Code != hresult.BG_E_MAXDOWNLOAD_TIMEOUT {

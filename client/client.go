@@ -282,7 +282,7 @@ func (c *Client) Wait(ctx context.Context, id string) (*bits.Job, error) {
 			if err != nil && !errors.Is(err, ErrUnreachable) {
 				return nil, err
 			}
-			if err != nil || e.Kind != "state" {
+			if err != nil || e.Kind != wire.KindState {
 				continue
 			}
 			gone = time.Time{}

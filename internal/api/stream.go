@@ -93,7 +93,7 @@ func (c *call) verdict() (any, error) {
 const progressEvery = 200 * time.Millisecond
 
 // events streams what happened to the caller's jobs: with since the kept events after that number, without it the present state of
-// each job; then what comes.
+// each job and a line "now" with the number from which to go on; then what comes.
 // A follower reads from the store when it is woken, so a slow one misses nothing.
 func (c *call) events() (any, error) {
 	q := c.r.URL.Query()
@@ -123,9 +123,12 @@ func (c *call) events() (any, error) {
 	}
 	for _, j := range present {
 		body, err := json.Marshal(wire.StateEvent{State: j.State, Error: j.Error})
-		if err != nil || out.write(wire.Event{At: time.Now(), Job: j.ID, Kind: "state", Body: body}) != nil {
+		if err != nil || out.write(wire.Event{At: time.Now(), Job: j.ID, Kind: wire.KindState, Body: body}) != nil {
 			return streamed{}, nil
 		}
+	}
+	if q.Get("since") == "" && out.write(wire.Event{N: since, At: time.Now(), Job: job, Kind: wire.KindNow, Body: json.RawMessage("{}")}) != nil {
+		return streamed{}, nil
 	}
 	shown := map[string]bits.JobProgress{}
 	for {
@@ -178,7 +181,7 @@ func (c *call) progress(out lines, mine func(owner, job string) bool, shown map[
 		shown[j.ID] = j.Progress
 		body, err := json.Marshal(j.Progress)
 		if err == nil {
-			err = out.write(wire.Event{At: time.Now(), Job: j.ID, Kind: "progress", Body: body})
+			err = out.write(wire.Event{At: time.Now(), Job: j.ID, Kind: wire.KindProgress, Body: body})
 		}
 		if err != nil {
 			return nil, err

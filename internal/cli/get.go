@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +20,7 @@ import (
 	"bits/client"
 	"bits/hresult"
 	"bits/internal/progress"
+	"bits/internal/wire"
 )
 
 // getOptions are the flags of get.
@@ -321,9 +321,9 @@ func (a *app) create(ctx context.Context, o getOptions, t target, properties map
 // follow waits for the jobs and returns what went wrong.
 // A job that failed is cancelled, unless it is to be kept.
 func (a *app) follow(ctx context.Context, o getOptions, jobs []*bits.Job) (failed []error) {
-	pending := map[string]*bits.Job{}
+	pending := map[string]bool{}
 	for _, j := range jobs {
-		pending[j.ID] = j
+		pending[j.ID] = true
 	}
 	var screen io.Writer
 	if !a.quiet && !a.json {
@@ -332,63 +332,89 @@ func (a *app) follow(ctx context.Context, o getOptions, jobs []*bits.Job) (faile
 	bars := progress.New(screen, jobs)
 	defer bars.Close()
 	said := map[string]hresult.Code{}
-	for len(pending) > 0 && ctx.Err() == nil {
-		stream, stop := context.WithCancel(ctx)
-		only := ""
-		if len(jobs) == 1 {
-			only = jobs[0].ID
+	// look asks for a job, shows it, and strikes it off when it has ended.
+	look := func(id string) error {
+		job, err := a.client.Job(ctx, id)
+		if errors.Is(err, bits.ErrNotFound) {
+			delete(pending, id)
+			failed = append(failed, err)
+			return nil
+		} else if err != nil {
+			return err
 		}
-		for e, err := range a.client.Events(stream, client.Now, only) {
-			if err != nil {
-				break
-			}
-			if pending[e.Job] == nil {
-				continue
-			}
-			if e.Kind == "progress" {
-				var p bits.JobProgress
-				if json.Unmarshal(e.Body, &p) == nil {
-					bars.Show(e.Job, p)
-				}
-				continue
-			}
-			job, err := a.client.Job(ctx, e.Job)
-			if err != nil {
-				break
-			}
-			bars.Show(job.ID, job.Progress)
-			over, fault := a.ended(ctx, o, job)
-			if !over {
-				if e := job.Error; e != nil && job.State == bits.StateTransientError && said[job.ID] != e.Code {
-					said[job.ID] = e.Code
-					bars.Note("%s; trying again until %s", progress.Clean(e.Message), o.giveUp)
-				}
-				continue
-			}
-			delete(pending, job.ID)
+		bars.Show(id, job.Progress)
+		over, fault := a.ended(ctx, o, job)
+		if over {
+			delete(pending, id)
 			bars.Done(job, fault)
 			if fault != nil {
 				failed = append(failed, fault)
 			}
-			if len(pending) == 0 {
-				break
-			}
+		} else if e := job.Error; e != nil && job.State == bits.StateTransientError && said[id] != e.Code {
+			said[id] = e.Code
+			bars.Note("%s; trying again until %s have passed without progress", progress.Clean(e.Message), o.giveUp)
 		}
-		stop()
-		if len(pending) > 0 && ctx.Err() == nil {
+		return nil
+	}
+	for len(pending) > 0 && ctx.Err() == nil {
+		err := a.events(ctx, jobs, func(e client.Event) error {
+			switch {
+			case e.Kind == wire.KindNow: // what happened before the stream began is seen here
+				for id := range pending {
+					if err := look(id); err != nil {
+						return err
+					}
+				}
+			case !pending[e.Job]:
+			case e.Kind == wire.KindProgress:
+				var p bits.JobProgress
+				if err := json.Unmarshal(e.Body, &p); err == nil {
+					bars.Show(e.Job, p)
+				}
+			case e.N > 0:
+				if err := look(e.Job); err != nil {
+					return err
+				}
+			}
+			if len(pending) == 0 {
+				return errEnough
+			}
+			return nil
+		})
+		switch {
+		case errors.Is(err, errEnough) || ctx.Err() != nil:
+		case errors.Is(err, client.ErrUnreachable):
 			// The service went away: it is started again, and the jobs are still there.
 			time.Sleep(50 * time.Millisecond)
 			if err := a.connect(ctx); err != nil {
 				return append(failed, err)
 			}
-			for id := range pending {
-				if _, err := a.client.Job(ctx, id); errors.Is(err, bits.ErrNotFound) {
-					return append(failed, err)
-				}
-			}
+		case err != nil:
+			return append(failed, err)
 		}
 	}
 	return failed
+}
+
+var errEnough = errors.New("nothing more is to be heard")
+
+// events hears the events of the jobs, the present states first, until the stream breaks or hear returns an error.
+func (a *app) events(ctx context.Context, jobs []*bits.Job, hear func(client.Event) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	only := ""
+	if len(jobs) == 1 {
+		only = jobs[0].ID
+	}
+	for e, err := range a.client.Events(ctx, client.Now, only) {
+		if err == nil {
+			err = hear(e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
 }
 
 // ended reports whether the command waits no longer for the job, and what went wrong.
@@ -431,59 +457,4 @@ var distrusted = map[hresult.Code]bool{
 	hresult.ERROR_WINHTTP_SECURE_CERT_WRONG_USAGE:  true,
 	hresult.ERROR_WINHTTP_SECURE_INVALID_CERT:      true,
 	hresult.ERROR_WINHTTP_SECURE_FAILURE:           true,
-}
-
-func (a *app) addCommand() *cobra.Command {
-	var output, dir string
-	cmd := &cobra.Command{
-		Use: "add JOB URL...", Short: "Add files to a job", Args: arguments(cobra.MinimumNArgs(2)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			targets, err := a.targets(getOptions{output: output, dir: dir, force: true}, args[1:])
-			if err != nil {
-				return err
-			}
-			return a.each(cmd.Context(), args[:1], func(j *bits.Job) error {
-				var files []bits.FileSpec
-				for _, t := range targets {
-					files = append(files, bits.FileSpec{RemoteName: t.url, LocalName: t.path})
-				}
-				return a.client.Add(cmd.Context(), j.ID, files...)
-			})
-		},
-	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "name of the file; for one URL")
-	cmd.Flags().StringVarP(&dir, "dir", "d", "", "folder for the files")
-	return cmd
-}
-
-func (a *app) apiCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "api METHOD PATH [BODY]", Short: "Call the local API, as curl would; BODY is JSON, or - for standard input",
-		Example: "  bits api GET /v1/jobs\n  bits api POST /v1/jobs '{\"display_name\": \"mine\"}'",
-		Args:    arguments(cobra.RangeArgs(2, 3)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.connect(cmd.Context()); err != nil {
-				return err
-			}
-			var body any
-			if len(args) == 3 {
-				text := []byte(args[2])
-				if args[2] == "-" {
-					var err error
-					if text, err = io.ReadAll(a.In); err != nil {
-						return err
-					}
-				}
-				if !json.Valid(text) {
-					return usagef("the body is no JSON")
-				}
-				body = json.RawMessage(bytes.TrimSpace(text))
-			}
-			path := strings.TrimPrefix(args[1], "/v1")
-			if !strings.HasPrefix(path, "/") {
-				return usagef("the path begins with /v1/")
-			}
-			return a.client.Stream(cmd.Context(), strings.ToUpper(args[0]), path, body, a.Out)
-		},
-	}
 }

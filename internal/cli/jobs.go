@@ -16,6 +16,7 @@ import (
 	"bits/client"
 	"bits/hresult"
 	"bits/internal/progress"
+	"bits/internal/wire"
 )
 
 // resolve finds the job that a word names: an id, a unique prefix of at least four characters, or a unique display name.
@@ -364,12 +365,15 @@ func (a *app) happened(e client.Event) (final bool, err error) {
 	if err := json.Unmarshal(e.Body, &body); err != nil {
 		return false, err
 	}
-	final = e.Kind == "state" && body.State.Final()
+	final = e.Kind == wire.KindState && body.State.Final()
 	if a.json {
 		return final, a.print(e)
 	}
+	if e.Kind == wire.KindNow {
+		return false, nil
+	}
 	at := e.At.Local().Format(time.TimeOnly)
-	if e.Kind == "progress" {
+	if e.Kind == wire.KindProgress {
 		_, err = fmt.Fprintf(a.Out, "%s %s %s of %s, on disk %s\n", at, e.Job[:8], progress.Size(body.BytesReceived), total(body.JobProgress), progress.Size(body.BytesTransferred))
 		return false, err
 	}
@@ -379,4 +383,27 @@ func (a *app) happened(e client.Event) (final bool, err error) {
 	}
 	_, err = fmt.Fprintf(a.Out, "%s %s %s%s\n", at, e.Job[:8], body.State, text)
 	return final, err
+}
+
+func (a *app) addCommand() *cobra.Command {
+	var output, dir string
+	cmd := &cobra.Command{
+		Use: "add JOB URL...", Short: "Add files to a job", Args: arguments(cobra.MinimumNArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			targets, err := a.targets(getOptions{output: output, dir: dir, force: true}, args[1:])
+			if err != nil {
+				return err
+			}
+			return a.each(cmd.Context(), args[:1], func(j *bits.Job) error {
+				var files []bits.FileSpec
+				for _, t := range targets {
+					files = append(files, bits.FileSpec{RemoteName: t.url, LocalName: t.path})
+				}
+				return a.client.Add(cmd.Context(), j.ID, files...)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "name of the file; for one URL")
+	cmd.Flags().StringVarP(&dir, "dir", "d", "", "folder for the files")
+	return cmd
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -173,6 +174,38 @@ Its state is in BITS_STATE_DIR, else in the folder bits in XDG_STATE_HOME; its s
 	flags.BoolVar(&announce, "announce", false, "print a line when ready")
 	flags.MarkHidden("announce")
 	return cmd
+}
+
+func (a *app) apiCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "api METHOD PATH [BODY]", Short: "Call the local API, as curl would; BODY is JSON, or - for standard input",
+		Example: "  bits api GET /v1/jobs\n  bits api POST /v1/jobs '{\"display_name\": \"mine\"}'",
+		Args:    arguments(cobra.RangeArgs(2, 3)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.connect(cmd.Context()); err != nil {
+				return err
+			}
+			var body any
+			if len(args) == 3 {
+				text := []byte(args[2])
+				if args[2] == "-" {
+					var err error
+					if text, err = io.ReadAll(a.In); err != nil {
+						return err
+					}
+				}
+				if !json.Valid(text) {
+					return usagef("the body is no JSON")
+				}
+				body = json.RawMessage(bytes.TrimSpace(text))
+			}
+			path := strings.TrimPrefix(args[1], "/v1")
+			if !strings.HasPrefix(path, "/") {
+				return usagef("the path begins with /v1/")
+			}
+			return a.client.Stream(cmd.Context(), strings.ToUpper(args[0]), path, body, a.Out)
+		},
+	}
 }
 
 func runDaemon(ctx context.Context, config daemon.Config, log string, ready func()) (err error) {

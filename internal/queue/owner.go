@@ -44,7 +44,7 @@ func (q *Queue) Act(ctx context.Context, id string, a bits.Action) (hresult.Code
 			return 0, err
 		}
 		q.halt(ctx, id)
-		return q.rename(ctx, id)
+		return q.rename(id, false)
 	case bits.Cancel:
 		return q.end(ctx, id, a)
 	}
@@ -74,7 +74,8 @@ func allFinished(j *bits.Job) bool {
 
 // rename gives the finished files of a job their names, removes the others, and makes the job ACKNOWLEDGED.
 // If one cannot be renamed, the job stays as it is, and Complete can be called again.
-func (q *Queue) rename(ctx context.Context, id string) (hresult.Code, error) {
+// When it goes on after a crash, a file may have its name already.
+func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 	j, err := q.Get(id)
 	if err != nil {
 		return 0, err
@@ -90,7 +91,7 @@ func (q *Queue) rename(ctx context.Context, id string) (hresult.Code, error) {
 			code = hresult.BG_S_PARTIAL_COMPLETE
 			continue
 		}
-		if err = renameOne(j, f); err != nil {
+		if err = renameOne(j, f, afterCrash); err != nil {
 			break
 		}
 		completed[i] = true
@@ -120,10 +121,10 @@ func (q *Queue) rename(ctx context.Context, id string) (hresult.Code, error) {
 	return code, nil
 }
 
-func renameOne(j *bits.Job, f *bits.File) error {
+func renameOne(j *bits.Job, f *bits.File, afterCrash bool) error {
 	if _, err := os.Lstat(f.Temporary); errors.Is(err, fs.ErrNotExist) {
-		// A crash came between the rename and its record.
-		if _, err := os.Lstat(f.LocalName); err == nil {
+		// The crash came between the rename and its record.
+		if info, err := os.Lstat(f.LocalName); err == nil && afterCrash && info.Size() == *f.Size {
 			return nil
 		}
 		return bits.Errorf(hresult.ERROR_FILE_NOT_FOUND, "cannot complete %s: its temporary file %s is gone", f.LocalName, f.Temporary).In(bits.ContextLocalFile)

@@ -63,15 +63,15 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 	return q, nil
 }
 
-// Recover finishes what a crash interrupted: files of completed jobs that have no name yet, and temporary files of cancelled ones.
+// Recover finishes what a crash interrupted: files of completed jobs that have no name yet, and temporary files of final ones.
 func (q *Queue) Recover(ctx context.Context) error {
 	for _, v := range q.Snapshot() {
 		switch {
 		case v.Job.Completing:
-			if _, err := q.rename(ctx, v.Job.ID); err != nil {
+			if _, err := q.rename(v.Job.ID, true); err != nil {
 				q.refuse(v.Job.ID, err)
 			}
-		case v.Job.State == bits.StateCancelled:
+		case v.Job.State.Final():
 			clean(v.Job)
 		}
 	}
@@ -101,14 +101,11 @@ func (q *Queue) Create(ctx context.Context, owner string, spec bits.Spec) (*bits
 	} else if !guid.MatchString(spec.ID) {
 		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot use %q as the id of a job: it is no GUID", spec.ID)
 	}
-	q.mu.Lock()
-	old := q.jobs[spec.ID]
-	q.mu.Unlock()
-	if old != nil {
-		if old.job.Owner != owner {
+	if old, err := q.Get(spec.ID); err == nil {
+		if old.Owner != owner {
 			return nil, notFound(spec.ID)
 		}
-		return q.Get(spec.ID)
+		return old, nil
 	}
 	j, err := bits.NewJob(spec)
 	if err != nil {
@@ -360,19 +357,20 @@ func (q *Queue) Expire(ctx context.Context) (next time.Time) {
 				next = due
 			}
 		case v.Job.State.Final():
-			q.forget(v.Job.ID)
+			q.forget(ctx, v.Job.ID)
 		default:
 			q.end(ctx, v.Job.ID, bits.Expire)
 		}
 	}
-	q.store.PruneEvents(ctx, now.Add(-bits.InactivityTimeout), 100_000)
 	return next
 }
 
-func (q *Queue) forget(id string) {
+// forget drops a final job, and with it the events that are too old.
+func (q *Queue) forget(ctx context.Context, id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if e := q.jobs[id]; e != nil && q.store.Save(context.Background(), &store.Change{Job: e.job, Delete: true}) == nil {
 		delete(q.jobs, id)
+		q.store.PruneEvents(ctx, time.Now().Add(-bits.InactivityTimeout), 100_000)
 	}
 }

@@ -83,6 +83,14 @@ func (r *rig) note(what string, by int) {
 	r.log = append(r.log, fmt.Sprintf("%s%d", what, int(time.Since(r.began)/time.Second)))
 }
 
+// ran returns the log so far, and how many runs there were at once at the most.
+func (r *rig) ran() (log []string, most int) {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.log), r.most
+}
+
 func (r *rig) job(name string, properties map[string]any) *bits.Job {
 	r.t.Helper()
 	spec := bits.Spec{DisplayName: name, Resume: true, Properties: map[string]bits.RawMessage{}, Files: []bits.FileSpec{{RemoteName: "http://origin/" + name, LocalName: filepath.Join(r.dir, name)}}}
@@ -146,10 +154,11 @@ func TestRetryDelay(t *testing.T) {
 				job := r.job("a", c.set)
 				time.Sleep(2 * time.Hour)
 				now := r.want(job, bits.StateTransientError)
-				if now.Error.Code != hresult.ERROR_WINHTTP_TIMEOUT || int(now.ErrorCount) != len(r.log)/2 {
-					t.Errorf("error %v, %d errors in %d runs", now.Error.Code, now.ErrorCount, len(r.log)/2)
+				log, _ := r.ran()
+				if now.Error.Code != hresult.ERROR_WINHTTP_TIMEOUT || int(now.ErrorCount) != len(log)/2 {
+					t.Errorf("error %v, %d errors in %d runs", now.Error.Code, now.ErrorCount, len(log)/2)
 				}
-				at := seconds(r.log, "a+")
+				at := seconds(log, "a+")
 				for i, w := range c.want {
 					if d := at[i+1] - at[i]; d < w[0] || d > w[1] {
 						t.Errorf("wait %d is %d s, want %v", i, d, w)
@@ -274,10 +283,9 @@ func TestRoundRobin(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(31 * time.Minute)
-		synctest.Wait()
 		want := []string{"a+0", "a-300", "b+300", "b-600", "c+600", "c-900", "a+900", "a-1200", "b+1200", "b-1500", "c+1500", "c-1800", "a+1800"}
-		if !slices.Equal(r.log, want) || r.most != 1 {
-			t.Errorf("%v, %d at once; want %v", r.log, r.most, want)
+		if log, most := r.ran(); !slices.Equal(log, want) || most != 1 {
+			t.Errorf("%v, %d at once; want %v", log, most, want)
 		}
 	})
 }
@@ -288,8 +296,8 @@ func TestSliceOfOne(t *testing.T) {
 		r.move = forever
 		r.job("a", nil)
 		time.Sleep(time.Hour)
-		if len(r.log) != 1 {
-			t.Errorf("%v", r.log)
+		if log, _ := r.ran(); len(log) != 1 {
+			t.Errorf("%v", log)
 		}
 	})
 }
@@ -312,8 +320,8 @@ func TestPriorities(t *testing.T) {
 		}
 		r.want(normal, bits.StateTransferring)
 		want := []string{"low+0", "low-10", "normal+10", "normal-20", "high+20", "high-3620", "normal+3620"}
-		if !slices.Equal(r.log, want) {
-			t.Errorf("%v, want %v", r.log, want)
+		if log, _ := r.ran(); !slices.Equal(log, want) {
+			t.Errorf("%v, want %v", log, want)
 		}
 	})
 }
@@ -328,8 +336,8 @@ func TestForeground(t *testing.T) {
 				r.job(fmt.Sprint(i), map[string]any{"priority": "FOREGROUND"})
 			}
 			time.Sleep(time.Hour)
-			if r.most != want {
-				t.Errorf("limit %d: %d at once, want %d", limit, r.most, want)
+			if _, most := r.ran(); most != want {
+				t.Errorf("limit %d: %d at once, want %d", limit, most, want)
 			}
 		})
 	}
@@ -342,8 +350,8 @@ func TestSeveralBackgroundJobs(t *testing.T) {
 			r.job(name, nil)
 		}
 		time.Sleep(10 * time.Minute)
-		if r.most != 2 || len(seconds(r.log, "c+")) == 0 {
-			t.Errorf("%d at once: %v", r.most, r.log)
+		if log, most := r.ran(); most != 2 || len(seconds(log, "c+")) == 0 {
+			t.Errorf("%d at once: %v", most, log)
 		}
 	})
 }
@@ -387,7 +395,7 @@ func TestOwnerWaitsForTheRun(t *testing.T) {
 	}
 }
 
-// An error of the store is not the end of the service, and nothing spins.
+// A job that completes by itself does so, and becomes ERROR where that would replace a file it must not replace.
 func TestAutoComplete(t *testing.T) {
 	inBubble(t, scheduler.Settings{}, func(r *rig) {
 		r.move = func(_ context.Context, run *queue.Run) error {

@@ -64,7 +64,7 @@ const writeBack = 8 << 20
 type File struct {
 	f       *os.File
 	path    string
-	created bool
+	named   bool  // its name is on stable storage too
 	started int64 // up to here write-back has begun
 	high    int64 // up to here data was written
 }
@@ -81,7 +81,7 @@ func Open(path string, mode os.FileMode, fresh bool) (*File, error) {
 	if err != nil {
 		return nil, Error(err, "open", path)
 	}
-	t := &File{f: f, path: path, created: created}
+	t := &File{f: f, path: path}
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -132,9 +132,9 @@ func (t *File) Preallocate(size int64) error {
 // It may run beside WriteAt.
 func (t *File) Sync() error {
 	err := syncData(t.f)
-	if err == nil && t.created {
-		t.created = false
+	if err == nil && !t.named {
 		err = syncDir(filepath.Dir(t.path))
+		t.named = err == nil
 	}
 	if err != nil {
 		return Error(err, "sync", t.path)

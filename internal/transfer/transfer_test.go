@@ -207,8 +207,11 @@ func play(t *testing.T, x exchange) {
 	rt := transport.New(context.Background(), nil, nil, nil)
 	err = transfer.Download(context.Background(), transfer.Client(rt, job), job, file, r)
 	rt.Close()
-	if !slices.Equal(s.heard, x.requests) {
-		t.Errorf("requests:\n%s\nwant:\n%s", strings.Join(s.heard, "\n--\n"), strings.Join(x.requests, "\n--\n"))
+	s.mu.Lock()
+	heard := slices.Clone(s.heard)
+	s.mu.Unlock()
+	if !slices.Equal(heard, x.requests) {
+		t.Errorf("requests:\n%s\nwant:\n%s", strings.Join(heard, "\n--\n"), strings.Join(x.requests, "\n--\n"))
 	}
 	there, _ := os.ReadFile(file.Temporary)
 	if x.error != nil {

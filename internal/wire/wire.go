@@ -89,12 +89,18 @@ type Verdict struct {
 	Code         hresult.Code `json:"hresult"`
 }
 
+// Kinds of events.
+const (
+	KindState    = "state"    // the job entered a state; kept, with a number; without one it is the present state
+	KindProgress = "progress" // bytes have moved; live, without a number
+	KindNow      = "now"      // the present states are told; its number is the one to go on from
+)
+
 // Event is one line of GET /v1/events.
-// Kind "state" has a number and is kept; "progress" is live and has none.
 type Event struct {
 	N    int64           `json:"n,omitempty"`
 	At   time.Time       `json:"at"`
-	Job  string          `json:"job"`
+	Job  string          `json:"job,omitempty"`
 	Kind string          `json:"kind"`
 	Body json.RawMessage `json:"body"`
 }

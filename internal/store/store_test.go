@@ -1,0 +1,234 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"bits"
+	"bits/internal/store"
+)
+
+var ctx = context.Background()
+
+func open(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// sample is a job that uses every field that is kept.
+func sample() *bits.Job {
+	at := time.Date(2026, 11, 24, 10, 0, 0, 123456000, time.UTC)
+	size, file := int64(1000), 1
+	return &bits.Job{
+		ID: "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77", Owner: "uid:1000", State: bits.StateTransientError, DisplayName: "a name", Description: "ü", Priority: bits.High,
+		Created: at, Modified: at, Transferred: &at, MinimumRetryDelay: 60, NoProgressTimeout: 7, MaximumDownloadTime: 8,
+		SecurityFlags: bits.CheckRevocation, ValidatorRequired: true, AutoComplete: true, NoReplace: true, Backoff: &bits.Backoff{First: 1, Max: 2, Jitter: .5},
+		Strict: true, GiveUpAfter: 9, Roots: "pem", Umask: 0o27, ErrorCount: 3, Failures: 2, TransientSince: &at, NextRetry: &at, Active: 77, Resumed: true,
+		Error: &bits.JobError{Code: 0x80041234, Context: 8, Message: "cannot x", Hint: "y", File: &file, URL: "u", Protocol: "http", At: at},
+		Files: []bits.File{
+			{Number: 0, RemoteName: "http://a/b", LocalName: "/b", Temporary: "/t", Size: &size, Validator: &bits.Validator{ETag: `"x"`, Size: 1000}, Done: bits.Ranges{{Start: 0, End: 10}, {Start: 20, End: 30}}},
+			{Number: 1, RemoteName: "http://a/c", LocalName: "/c", Temporary: "/u", Finished: true, Completed: true},
+		},
+		Secrets: bits.Secrets{Headers: "X-Secret: s3cr3t\r\n", Environment: map[string]string{"https_proxy": "http://user:passw0rd@proxy"}},
+	}
+}
+
+func save(t *testing.T, s *store.Store, j *bits.Job, events ...store.Event) {
+	t.Helper()
+	c := &store.Change{Job: j, Events: events}
+	for i := range j.Files {
+		c.Files = append(c.Files, i)
+	}
+	if err := s.Save(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatIsSavedIsLoaded(t *testing.T) {
+	dir := t.TempDir()
+	s, want := open(t, dir), sample()
+	save(t, s, want)
+	s.Close()
+	got, err := open(t, dir).Jobs(ctx)
+	if err != nil || len(got) != 1 {
+		t.Fatal(got, err)
+	}
+	if d := cmp.Diff(want, got[0], cmpopts.EquateEmpty()); d != "" {
+		t.Error(d)
+	}
+	for _, name := range []string{"bits.db", "bits.db-wal", "key"} {
+		text, _ := os.ReadFile(filepath.Join(dir, name))
+		if bytes.Contains(text, []byte("s3cr3t")) || bytes.Contains(text, []byte("passw0rd")) {
+			t.Errorf("a secret lies in %s in the clear", name)
+		}
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %o", name, info.Mode().Perm())
+		}
+	}
+}
+
+// What is kept is all that there is: a field that is added to Job is kept, or marked live.
+func TestEveryFieldIsInTheSample(t *testing.T) {
+	text, err := json.Marshal(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	json.Unmarshal(text, &fields)
+	for name, v := range fields {
+		switch v {
+		case nil, "", false, 0.0:
+			if name != "type" && name != "state" && name != "progress" {
+				t.Errorf("the sample has no %s", name)
+			}
+		}
+	}
+}
+
+// The memory of accepted certificates holds 256 for each job, the oldest go first, and it is emptied as a whole.
+func TestAccepted(t *testing.T) {
+	s, j := open(t, t.TempDir()), sample()
+	save(t, s, j)
+	other := sample()
+	other.ID = "00000000-9a5c-4b83-9f6c-0c1d9f1b8a77"
+	save(t, s, other)
+	sum := [32]byte{1}
+	known := func(job *bits.Job, endpoint string) bool {
+		ok, err := s.Accepted(ctx, job.ID, endpoint, sum)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	for i := range 257 {
+		if err := s.Accept(ctx, j.ID, fmt.Sprintf("host:%d", i), sum, time.Unix(int64(i), 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if known(j, "host:0") || !known(j, "host:1") || !known(j, "host:256") || known(other, "host:1") {
+		t.Error(known(j, "host:0"), known(j, "host:1"), known(j, "host:256"), known(other, "host:1"))
+	}
+	if ok, _ := s.Accepted(ctx, j.ID, "host:1", [32]byte{2}); ok {
+		t.Error("another certificate is known")
+	}
+	if err := s.Save(ctx, &store.Change{Job: j, ForgetAccepted: true}); err != nil {
+		t.Fatal(err)
+	}
+	if known(j, "host:256") {
+		t.Error("it was not emptied")
+	}
+}
+
+func TestEvents(t *testing.T) {
+	s := open(t, t.TempDir())
+	old := time.Now().Add(-100 * 24 * time.Hour)
+	for i := range 10 {
+		at := time.Now()
+		if i < 3 {
+			at = old
+		}
+		save(t, s, sample(), store.Event{At: at, Job: "j", Owner: "me", Kind: "state", Body: []byte(`{}`)})
+	}
+	if n, err := s.LastEvent(ctx); n != 10 || err != nil {
+		t.Error(n, err)
+	}
+	if err := s.PruneEvents(ctx, time.Now().Add(-90*24*time.Hour), 5); err != nil {
+		t.Fatal(err)
+	}
+	events, err := s.Events(ctx, 0, 100)
+	if err != nil || len(events) != 5 || events[0].N != 6 {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+	if events, err = s.Events(ctx, 8, 1); err != nil || len(events) != 1 || events[0].N != 9 {
+		t.Errorf("%+v, %v", events, err)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	dir := t.TempDir()
+	s, j := open(t, dir), sample()
+	save(t, s, j)
+	if err := s.Accept(ctx, j.ID, "a:1", [32]byte{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(ctx, &store.Change{Job: j, Delete: true}); err != nil {
+		t.Fatal(err)
+	}
+	if jobs, err := s.Jobs(ctx); err != nil || len(jobs) != 0 {
+		t.Error(jobs, err)
+	}
+	if ok, _ := s.Accepted(ctx, j.ID, "a:1", [32]byte{}); ok {
+		t.Error("what it accepted is still there")
+	}
+}
+
+func TestSpoiledKey(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	save(t, s, sample())
+	s.Close()
+	key := filepath.Join(dir, "key")
+	good, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(key, good[:10], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(ctx, dir); err == nil {
+		t.Error("a short key was taken")
+	}
+	if err := os.WriteFile(key, bytes.Repeat([]byte{1}, 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := store.Open(ctx, dir); err == nil {
+		if _, err := s.Jobs(ctx); err == nil {
+			t.Error("secrets of another key were taken")
+		}
+		s.Close()
+	}
+}
+
+var update = flag.Bool("update", false, "write testdata/v1")
+
+// Every store that a version wrote opens and keeps its jobs.
+func TestOldStores(t *testing.T) {
+	if *update {
+		os.RemoveAll("testdata/v1")
+		s := open(t, "testdata/v1")
+		save(t, s, sample(), store.Event{At: time.Now(), Job: "j", Owner: "me", Kind: "state", Body: []byte(`{}`)})
+		s.Close()
+	}
+	versions, err := filepath.Glob("testdata/v*")
+	if err != nil || len(versions) == 0 {
+		t.Fatal(versions, err)
+	}
+	for _, v := range versions {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(v)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := open(t, dir).Jobs(ctx)
+		if err != nil || len(got) != 1 {
+			t.Fatalf("%s: %v, %v", v, got, err)
+		}
+		if d := cmp.Diff(sample(), got[0], cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%s: %s", v, d)
+		}
+	}
+}

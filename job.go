@@ -1,6 +1,7 @@
 package bits
 
 import (
+	"maps"
 	"strings"
 	"time"
 
@@ -142,6 +143,13 @@ type Job struct {
 type Secrets struct {
 	Headers     string            `json:"headers,omitempty"` // each line ends with CRLF
 	Environment map[string]string `json:"environment,omitempty"`
+}
+
+// ForAnother are the secrets that stay when the job gets another owner: which authorities it trusts, and nothing else.
+func (s Secrets) ForAnother() Secrets {
+	env := maps.Clone(s.Environment)
+	maps.DeleteFunc(env, func(name, _ string) bool { return !strings.HasPrefix(name, "SSL_CERT_") })
+	return Secrets{Environment: env}
 }
 
 // environment lists the variables that a job takes from its creator: trust and proxies.

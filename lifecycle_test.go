@@ -122,6 +122,12 @@ func TestSet(t *testing.T) {
 		{"display_name", string(raw(long[:2*256])), 0},
 		{"display_name", string(raw(long)), hresult.BG_E_STRING_TOO_LONG},
 		{"display_name", `7`, hresult.E_INVALIDARG},
+		{"description", string(raw(strings.Repeat("é", 1024))), 0},
+		{"description", string(raw(strings.Repeat("é", 1025))), hresult.BG_E_STRING_TOO_LONG},
+		{"custom_headers", `""`, 0},
+		{"custom_headers", `"If-Range: x"`, hresult.E_INVALIDARG},
+		{"custom_headers", `"content-length: 1"`, hresult.E_INVALIDARG},
+		{"custom_headers", `"Transfer-Encoding: chunked"`, hresult.E_INVALIDARG},
 		{"priority", `"low"`, 0},
 		{"priority", `"LOWEST"`, hresult.E_NOTIMPL},
 		{"minimum_retry_delay", `-1`, hresult.E_INVALIDARG},
@@ -148,7 +154,7 @@ func TestSet(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := string(raw(job))
-		_, err = job.Set(map[string]bits.RawMessage{c.name: bits.RawMessage(c.value), "description": raw("changed too")})
+		_, err = job.Set(map[string]bits.RawMessage{c.name: bits.RawMessage(c.value), "strict": raw(true)})
 		code := hresult.Code(0)
 		if err != nil {
 			code = bits.AsError(err).Code
@@ -158,6 +164,20 @@ func TestSet(t *testing.T) {
 		}
 		if err != nil && string(raw(job)) != before {
 			t.Errorf("set %s to %.60s was refused, and changed the job", c.name, c.value)
+		}
+	}
+}
+
+// Revocation that is turned on in mid-file starts that file over; finished files stay, and other flags change nothing.
+func TestRevocationTurnedOn(t *testing.T) {
+	for flags, over := range map[bits.SecurityFlags]bool{bits.CheckRevocation: true, bits.IgnoreCertDate: false} {
+		done := bits.Ranges{{Start: 0, End: 5}}
+		job := &bits.Job{Files: []bits.File{{Done: done, Finished: true}, {Done: done, Validator: &bits.Validator{ETag: `"1"`}}}}
+		if _, err := job.Set(map[string]bits.RawMessage{"security_flags": raw(flags)}); err != nil {
+			t.Fatal(err)
+		}
+		if job.Files[0].Done.Len() != 5 || (job.Files[1].Done.Len() == 0) != over || (job.Files[1].Validator == nil) != over {
+			t.Errorf("%#x: %+v", uint32(flags), job.Files)
 		}
 	}
 }

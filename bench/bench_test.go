@@ -5,6 +5,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 	"bits/client"
 	"bits/internal/bitstest"
 	"bits/internal/pki"
+	"bits/internal/wire"
 )
 
 func TestMain(m *testing.M) { bitstest.Main(m) }
@@ -166,7 +168,11 @@ func BenchmarkQuestion(b *testing.B) {
 		bitstest.Must(b, s.Resume(ctx, job.ID))
 		for e, err := range s.Events(ctx, client.Now, job.ID) {
 			bitstest.Must(b, err)
-			if e.Kind == "state" && string(e.Body[:20]) == `{"state":"TRANSFERRE`[:20] && e.Body[20] == 'D' {
+			var body wire.StateEvent
+			if e.Kind != wire.KindState {
+				continue
+			}
+			if bitstest.Must(b, json.Unmarshal(e.Body, &body)); body.State == bits.StateTransferred {
 				break
 			}
 		}

@@ -110,7 +110,7 @@ func (c Code) Failed() bool { return c&0x80000000 != 0 }
 // A code that is not in the table is.
 func (c Code) Transient() bool {
 	if s := c.status(); s != 0 {
-		fatal := s >= 300 && s <= 305 || s == 307 || s >= 400 && s < 500 && s != 408 && s != 409 || s == 501 || s == 505
+		fatal := s >= 300 && s <= 305 || s == 307 || s == 308 || s >= 400 && s < 500 && s != 408 && s != 409 || s == 501 || s == 505
 		return !fatal
 	}
 	if r := codes().byCode[c]; r != nil {

@@ -683,25 +683,31 @@ func TestInitialization(t *testing.T) {
 	t.Run("Attach", func(t *testing.T) { t.Parallel(); initialization(t, true) })
 }
 
-func initialization(t *testing.T, attach bool) {
-	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
-	var jobs []*bits.Job
+// threeWaiting makes three jobs whose application is gone: one SUSPENDED, one ERROR, one QUEUED behind a job that is ahead of it.
+func threeWaiting(t *testing.T, s *bitstest.Service, o *bitstest.Origin, name string) (jobs []*bits.Job, ahead *bits.Job) {
+	t.Helper()
 	for i := range 3 {
 		path := fmt.Sprintf("/%d", i)
 		o.File(path, []byte(path))
 		jobs = append(jobs, s.Job(o.Trust(), o.URL+path))
+		bitstest.Must(t, s.Set(ctx, jobs[i].ID, map[string]any{"display_name": name + path}))
 		set(t, s, jobs[i].ID, &bitstest.Judge{}).Close()
 	}
 	o.Gate("/ahead", []byte("x"), -1)
 	s.Until(jobs[2].ID, func(j *bits.Job) bool { return !j.ValidatorAttached })
 	bitstest.Must(t, s.Resume(ctx, jobs[1].ID))
-	s.State(jobs[1].ID, bits.StateError)
-	ahead := s.Job(map[string]any{"priority": "HIGH"}, o.Plain+"/ahead")
+	wantError(t, s.State(jobs[1].ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED)
+	ahead = s.Job(map[string]any{"priority": "HIGH"}, o.Plain+"/ahead")
 	bitstest.Must(t, s.Resume(ctx, ahead.ID))
 	s.State(ahead.ID, bits.StateConnecting)
 	bitstest.Must(t, s.Resume(ctx, jobs[2].ID))
 	wantState(t, s, jobs[2].ID, bits.StateQueued)
+	return jobs, ahead
+}
 
+func initialization(t *testing.T, attach bool) {
+	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
+	jobs, ahead := threeWaiting(t, s, o, "")
 	needing, err := s.NeedingValidation(ctx)
 	bitstest.Must(t, err)
 	if len(needing) != 3 {

@@ -149,8 +149,8 @@ func (a *app) commands() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bits",
 		Short: "Transfer files in the background, whatever happens",
-		Long: `bits moves files in the background. Transfers survive crashes and reboots, give way to all other traffic,
-and never mix two versions of a file.
+		Long: `bits moves files in the background. Transfers survive crashes and reboots, never mix two versions of a file, and let you
+judge the server's certificate before a byte of the request is sent.
 
   bits get https://example.com/file.iso      fetch a file, and wait for it
   bits get --detach URL                      the same, in the background

@@ -389,6 +389,11 @@ func (a *app) follow(ctx context.Context, o getOptions, jobs []*bits.Job) (faile
 			if err := a.connect(ctx); err != nil {
 				return append(failed, err)
 			}
+			for id := range pending {
+				if o.validator != "" {
+					a.client.Attach(ctx, id, a.shellJudge(o.validator)) // that it could not is seen at the job
+				}
+			}
 		case err != nil:
 			return append(failed, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"bits"
+	"bits/hresult"
 	"bits/internal/certcheck"
 	"bits/internal/notify"
 	"bits/internal/queue"
@@ -47,7 +48,10 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		if err == nil {
 			_, err = policy.Verify(ctx, host, cs.PeerCertificates)
 		}
-		return err
+		if err != nil {
+			return bits.Errorf(hresult.ERROR_WINHTTP_SECURE_FAILURE_PROXY, "cannot use the proxy: %w", err).In(bits.ContextRemoteFile)
+		}
+		return nil
 	}
 	t := transport.New(ctx, origin, proxy, job.Secrets.Environment)
 	defer t.Close()

@@ -179,18 +179,26 @@ func (q *Queue) halt(ctx context.Context, id string) {
 	}
 }
 
-// Own makes the caller the owner of the job, and removes what the owner before trusted it with: custom headers.
+// Own makes the caller the owner of the job, and removes what the owner before trusted it with: custom headers, and the variables of
+// proxies, which may hold passwords.
 // The requirement of a validator stays, but nothing is remembered as accepted: the job fails closed.
 func (q *Queue) Own(ctx context.Context, id, owner string) error {
-	q.halt(ctx, id)
+	defer q.hold(ctx, id)()
 	return q.change(id, func(j *bits.Job, c *store.Change) error {
-		if j.State.Final() {
+		switch {
+		case j.State.Final():
 			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take job %s: it is %s", id, j.State)
+		case q.jobs[id].run != nil:
+			return stillRuns(id)
 		}
-		j.Owner, j.Secrets.Headers, c.ForgetAccepted = owner, "", true
+		j.Owner, j.Secrets, c.ForgetAccepted = owner, j.Secrets.ForAnother(), true
 		q.hub.Remove(id)
 		return nil
 	})
+}
+
+func stillRuns(id string) error {
+	return bits.Errorf(hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE, "cannot change job %s: its transfer has not stopped in time", id)
 }
 
 // SetValidator is SetServerCertificateValidationInterface: with on the caller becomes the application that judges the job's
@@ -214,13 +222,10 @@ func (q *Queue) SetValidator(ctx context.Context, id string, on bool) (*notify.R
 // A job that is SUSPENDED or TRANSFERRED stays so.
 // As it is one step, an application or a service that dies in it leaves no job SUSPENDED.
 func (q *Queue) Attach(ctx context.Context, id string) (*notify.Registration, error) {
-	q.hold(id, 1)
-	defer q.hub.Wake()
-	defer q.hold(id, -1)
-	q.halt(ctx, id)
+	defer q.hold(ctx, id)()
 	return q.setValidator(id, true, func(j *bits.Job) error {
 		if q.jobs[id].run != nil {
-			return bits.Errorf(hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE, "cannot set the validator of job %s: its transfer has not stopped in time", id)
+			return stillRuns(id)
 		}
 		if j.State == bits.StateError || j.State == bits.StateTransientError {
 			return resume(j)
@@ -229,12 +234,20 @@ func (q *Queue) Attach(ctx context.Context, id string) (*notify.Registration, er
 	})
 }
 
-// hold keeps the scheduler from beginning a run while it is above zero.
-func (q *Queue) hold(id string, by int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if e := q.jobs[id]; e != nil {
-		e.held += by
+// hold stops the run of the job, and keeps the scheduler from beginning another until release is called.
+func (q *Queue) hold(ctx context.Context, id string) (release func()) {
+	add := func(by int) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if e := q.jobs[id]; e != nil {
+			e.held += by
+		}
+	}
+	add(1)
+	q.halt(ctx, id)
+	return func() {
+		add(-1)
+		q.hub.Wake()
 	}
 }
 

@@ -26,6 +26,7 @@ type Run struct {
 	version  *bits.Validator // of the file under way, as Contact recorded it
 	file     atomic.Int64    // the file under way
 	received atomic.Int64    // its bytes that have arrived
+	whole    atomic.Bool     // it would start over if it were interrupted
 }
 
 // ErrYield is the cause of a run that was stopped without a fault: the job is QUEUED again.
@@ -80,16 +81,20 @@ func (r *Run) current() error {
 	return nil
 }
 
+// Resumable reports whether the file under way goes on where it was, if the run is stopped.
+func (r *Run) Resumable() bool { return !r.whole.Load() }
+
 // Contact tells that the server answered for a file: the job is TRANSFERRING, and its error is forgotten.
 // What was learned of the file is recorded with it: the size (nil: unknown), the validator, the remote name after redirects, and
 // the stretches that still count, which are none if the file starts over.
-func (r *Run) Contact(f bits.File) error {
+func (r *Run) Contact(f bits.File, resumable bool) error {
 	r.q.mu.Lock()
 	defer r.q.mu.Unlock()
 	if err := r.current(); err != nil {
 		return err
 	}
 	r.version = f.Validator
+	r.whole.Store(!resumable)
 	return r.q.locked(r.ID, func(j *bits.Job, c *store.Change) error {
 		j.Error = nil
 		old := &j.Files[f.Number]

@@ -136,6 +136,7 @@ func order(a, b queue.View) int {
 }
 
 // makeRoom stops the last of the running jobs if a better one waits, or one of the same level and the slice is over.
+// A slice does not end in a file that would start over: on a server without ranges it might never arrive.
 func (s *Scheduler) makeRoom(run []queue.View, best queue.View) (next time.Time) {
 	last := run[len(run)-1]
 	if best.Job.Priority < last.Job.Priority {
@@ -143,7 +144,7 @@ func (s *Scheduler) makeRoom(run []queue.View, best queue.View) (next time.Time)
 		return next
 	}
 	for _, r := range run {
-		if r.Job.Priority != best.Job.Priority {
+		if r.Job.Priority != best.Job.Priority || !r.Run.Resumable() {
 			continue
 		}
 		end := r.Run.Started.Add(s.settings.Slice)

@@ -120,7 +120,7 @@ func fail(context.Context, *queue.Run) error { return broken }
 
 // forever moves nothing until it is stopped.
 func forever(ctx context.Context, run *queue.Run) error {
-	if err := run.Contact(bits.File{RemoteName: "http://origin/x"}); err != nil {
+	if err := run.Contact(bits.File{RemoteName: "http://origin/x"}, true); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -206,7 +206,7 @@ func TestProgressResetsTheTimeout(t *testing.T) {
 		n := int64(0)
 		r.move = func(_ context.Context, run *queue.Run) error {
 			if n++; n == 5 {
-				if err := errors.Join(run.Contact(bits.File{RemoteName: "http://origin/a"}), run.Checkpoint(0, bits.Ranges{{Start: 0, End: n}}, 0, false)); err != nil {
+				if err := errors.Join(run.Contact(bits.File{RemoteName: "http://origin/a"}, true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: n}}, 0, false)); err != nil {
 					return err
 				}
 			}
@@ -217,6 +217,42 @@ func TestProgressResetsTheTimeout(t *testing.T) {
 		r.want(job, bits.StateTransientError)
 		time.Sleep(20 * time.Minute)
 		r.want(job, bits.StateError)
+	})
+}
+
+// Resume begins the no-progress timeout anew after ERROR and SUSPENDED, and goes on with it in TRANSIENT_ERROR.
+func TestResumeAndTheTimeout(t *testing.T) {
+	for first, anew := range map[bits.Action]bool{bits.Resume: false, bits.Suspend: true} {
+		inBubble(t, scheduler.Settings{}, func(r *rig) {
+			r.move = fail
+			job := r.job("a", map[string]any{"no_progress_timeout": 3600})
+			time.Sleep(50 * time.Minute)
+			for _, a := range []bits.Action{first, bits.Resume} {
+				if _, err := r.Act(context.Background(), job.ID, a); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(15 * time.Minute)
+			if anew {
+				r.want(job, bits.StateTransientError)
+				time.Sleep(time.Hour)
+			}
+			r.want(job, bits.StateError)
+			if _, err := r.Act(context.Background(), job.ID, bits.Resume); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Minute)
+			r.want(job, bits.StateTransientError)
+		})
+	}
+}
+
+func TestNoMaximumDownloadTime(t *testing.T) {
+	inBubble(t, scheduler.Settings{}, func(r *rig) {
+		r.move = forever
+		job := r.job("a", map[string]any{"maximum_download_time": 0})
+		time.Sleep(80 * 24 * time.Hour)
+		r.want(job, bits.StateTransferring)
 	})
 }
 
@@ -286,6 +322,31 @@ func TestRoundRobin(t *testing.T) {
 		want := []string{"a+0", "a-300", "b+300", "b-600", "c+600", "c-900", "a+900", "a-1200", "b+1200", "b-1500", "c+1500", "c-1800", "a+1800"}
 		if log, most := r.ran(); !slices.Equal(log, want) || most != 1 {
 			t.Errorf("%v, %d at once; want %v", log, most, want)
+		}
+	})
+}
+
+// A slice does not end in a file that would start over, but it does after it.
+func TestSliceEndsWithTheFile(t *testing.T) {
+	inBubble(t, scheduler.Settings{}, func(r *rig) {
+		r.move = func(ctx context.Context, run *queue.Run) error {
+			if err := run.Contact(bits.File{RemoteName: "http://origin/x"}, false); err != nil {
+				return err
+			}
+			time.Sleep(7 * time.Minute)
+			if err := run.Contact(bits.File{RemoteName: "http://origin/x"}, true); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		r.job("a", nil)
+		time.Sleep(time.Second)
+		r.job("b", nil)
+		time.Sleep(8 * time.Minute)
+		want := []string{"a+0", "a-420", "b+420"}
+		if log, _ := r.ran(); !slices.Equal(log, want) {
+			t.Errorf("%v, want %v", log, want)
 		}
 	})
 }
@@ -406,7 +467,7 @@ func TestAutoComplete(t *testing.T) {
 			if err := os.WriteFile(job.Files[0].Temporary, []byte("x"), 0o600); err != nil {
 				return err
 			}
-			return errors.Join(run.Contact(job.Files[0]), run.Checkpoint(0, bits.Ranges{{Start: 0, End: 1}}, 1, true))
+			return errors.Join(run.Contact(job.Files[0], true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: 1}}, 1, true))
 		}
 		job := r.job("a", map[string]any{"auto_complete": true})
 		time.Sleep(time.Minute)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/textproto"
 	"os"
 	"strings"
@@ -36,43 +35,12 @@ const (
 // Reporter is told what a transfer has done.
 // An error of it ends the transfer.
 type Reporter interface {
-	// Contact tells that the server answered, and what it said of the file.
-	Contact(f bits.File) error
+	// Contact tells that the server answered, what it said of the file, and whether an interrupted transfer could go on where it was.
+	Contact(f bits.File, resumable bool) error
 	// Checkpoint tells which stretches are on stable storage, and whether they are all.
 	Checkpoint(file int, done bits.Ranges, size int64, finished bool) error
 	// Received tells how many bytes have arrived.
 	Received(file int, n int64)
-}
-
-// Client makes the HTTP client of a run: redirects by the job's policy, cookies that end with the run.
-func Client(rt http.RoundTripper, job *bits.Job) *http.Client {
-	jar, _ := cookiejar.New(nil) // never fails without options
-	return &http.Client{Transport: rt, Jar: jar, CheckRedirect: redirect(job.SecurityFlags)}
-}
-
-func redirect(flags bits.SecurityFlags) func(*http.Request, []*http.Request) error {
-	return func(next *http.Request, via []*http.Request) error {
-		refuse := func(format string, args ...any) error {
-			return bits.Errorf(hresult.ERROR_WINHTTP_REDIRECT_FAILED, "cannot fetch %s: "+format, append([]any{via[0].URL}, args...)...).In(bits.ContextRemoteFile)
-		}
-		last := via[len(via)-1].URL
-		switch {
-		case flags&bits.RedirectMask == bits.RedirectDisallow:
-			return http.ErrUseLastResponse
-		case len(via) > maxRedirects:
-			return refuse("it is redirected more than %d times", maxRedirects)
-		case last.Scheme == "https" && next.URL.Scheme == "http" && flags&bits.RedirectHTTPSToHTTP == 0:
-			return refuse("it is redirected from https to http (%s)", next.URL)
-		}
-		if err := bits.CheckRemoteName(next.URL.String()); err != nil {
-			return refuse("it is redirected to an address that cannot be used: %w", err)
-		}
-		if next.URL.Scheme != last.Scheme || next.URL.Host != last.Host {
-			next.Header.Del("Authorization")
-			next.Header.Del("Cookie")
-		}
-		return nil
-	}
 }
 
 // step is one step of a transfer; it returns the next one, nil at the end.
@@ -127,7 +95,7 @@ func (d *download) drop() {
 // plan decides what to ask for.
 // Without a validator what is there cannot be continued.
 func (d *download) plan() (step, error) {
-	if d.file.Validator == nil || d.file.Validator.ETag == "" && d.file.Validator.LastModified == "" {
+	if !provable(d.file.Validator) {
 		d.file.Reset()
 	}
 	if len(d.file.Done) > 0 && d.temp == nil {
@@ -234,10 +202,11 @@ func (d *download) fault(code hresult.Code, format string, args ...any) *bits.Er
 
 // status is the error for an answer that is no content. An error page is never content.
 func (d *download) status(answer *http.Response) error {
-	if to, err := answer.Location(); err == nil && answer.StatusCode < 400 {
+	disallowed := d.job.SecurityFlags&bits.RedirectMask == bits.RedirectDisallow
+	if to, err := answer.Location(); disallowed && err == nil && answer.StatusCode/100 == 3 && bits.CheckRemoteName(to.String()) == nil {
 		from := d.file.RemoteName
 		d.file.RemoteName = to.String()
-		d.report.Contact(d.file) // a refused redirect is reported in the remote name (SetSecurityFlags)
+		d.report.Contact(d.file, true) // a refused redirect is reported in the remote name (SetSecurityFlags)
 		return bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot fetch %s: it is redirected to %s, and the job follows no redirects", from, to).In(bits.ContextRemoteFile)
 	}
 	return d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
@@ -251,7 +220,11 @@ func (d *download) check() (step, error) {
 	case http.StatusPartialContent:
 		return d.checkPart()
 	case http.StatusOK:
-		if d.job.Strict && a.Request.Header.Get("Range") != "" {
+		switch {
+		case !d.job.Strict || a.ContentLength == 0:
+		case len(d.file.Done) > 0:
+			return d.restart, nil // that is how If-Range says that the file has changed
+		case a.Request.Header.Get("Range") != "":
 			return nil, d.fault(hresult.BG_E_INSUFFICIENT_RANGE_SUPPORT, "the server or a proxy ignores ranges")
 		}
 		// The server has no ranges, or the file has changed: a new beginning either way.
@@ -329,7 +302,7 @@ func (d *download) restart() (step, error) {
 
 // open records the beginning, then makes or reopens the temporary file.
 func (d *download) open() (step, error) {
-	if err := d.report.Contact(d.file); err != nil {
+	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && provable(d.file.Validator)); err != nil {
 		return nil, err
 	}
 	d.report.Received(d.file.Number, d.at)
@@ -432,63 +405,4 @@ func (d *download) finish() (step, error) {
 	}
 	marks := checkpoints{d: d}
 	return nil, marks.record(true)
-}
-
-// checkpoints makes the promises: sync first, then the record.
-// One runs at a time, beside the copying.
-type checkpoints struct {
-	d        *download
-	last     time.Time
-	inFlight chan error
-}
-
-func (c *checkpoints) due() bool { return time.Since(c.last) >= checkpointEvery }
-
-// offer starts a checkpoint if it is time for one, and returns the error of the one before.
-func (c *checkpoints) offer() error {
-	if !c.due() {
-		return nil
-	}
-	if c.inFlight != nil {
-		select {
-		case err := <-c.inFlight:
-			c.inFlight = nil
-			if err != nil {
-				return err
-			}
-		default:
-			return nil
-		}
-	}
-	c.last = time.Now()
-	d, done := c.d, c.d.file.Done
-	c.inFlight = make(chan error, 1)
-	go func(result chan<- error) {
-		err := d.temp.Sync()
-		if err == nil {
-			err = d.report.Checkpoint(d.file.Number, done, 0, false)
-		}
-		result <- err
-	}(c.inFlight)
-	return nil
-}
-
-func (c *checkpoints) wait() error {
-	if c.inFlight == nil {
-		return nil
-	}
-	err := <-c.inFlight
-	c.inFlight = nil
-	return err
-}
-
-func (c *checkpoints) record(finished bool) error {
-	if err := c.d.temp.Sync(); err != nil {
-		return err
-	}
-	size := int64(0)
-	if c.d.file.Size != nil {
-		size = *c.d.file.Size
-	}
-	return c.d.report.Checkpoint(c.d.file.Number, c.d.file.Done, size, finished)
 }

@@ -77,7 +77,7 @@ type record struct {
 	file bits.File
 }
 
-func (r *record) Contact(f bits.File) error {
+func (r *record) Contact(f bits.File, _ bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.file = f

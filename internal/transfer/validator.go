@@ -34,6 +34,9 @@ func validatorOf(a *http.Response, size int64) *bits.Validator {
 	return v
 }
 
+// provable reports whether a later answer can be told from one of another version.
+func provable(v *bits.Validator) bool { return v != nil && (v.ETag != "" || v.LastModified != "") }
+
 // same reports whether a partial answer is of the version that was begun: everything that was recorded must agree.
 func same(v *bits.Validator, a *http.Response, total int64) bool {
 	return total == v.Size &&

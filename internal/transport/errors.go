@@ -29,6 +29,7 @@ var faults = []struct {
 	{noName, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED, ""},
 	{alert(112), hresult.ERROR_WINHTTP_SECURE_CERT_CN_INVALID, "the server does not know that name"},
 	{alert(42, 43, 44, 45, 46, 48, 49, 116), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, "the server demands a client certificate"},
+	{is(errCertificateNeeded), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, errCertificateNeeded.Error()},
 	{anyAlert, hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, ""},
 	{as[tls.RecordHeaderError], hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, "the server does not speak TLS"},
 	{timeout, hresult.ERROR_WINHTTP_TIMEOUT, ""},

@@ -10,10 +10,12 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,6 +99,17 @@ func Proxy(environment map[string]string) func(*url.URL) (*url.URL, error) {
 		HTTPProxy:  get("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
 		HTTPSProxy: get("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
 		NoProxy:    get("no_proxy", "NO_PROXY"),
+	}
+	for _, proxy := range []*string{&config.HTTPProxy, &config.HTTPSProxy} {
+		if *proxy != "" && !strings.Contains(*proxy, "://") {
+			*proxy = "http://" + *proxy
+		}
+		// httpproxy passes over what it cannot read, and would connect directly.
+		if u, err := url.Parse(*proxy); *proxy != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			return func(*url.URL) (*url.URL, error) {
+				return nil, bits.Errorf(hresult.BG_E_INVALID_PROXY_INFO, "cannot use the proxy of the job's environment: it is not the URL of an http or https proxy").In(bits.ContextQueueManager)
+			}
+		}
 	}
 	return config.ProxyFunc()
 }
@@ -185,7 +198,7 @@ func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.C
 	defer end()
 	via, err := t.find(&url.URL{Scheme: "https", Host: addr})
 	if err != nil {
-		return nil, bits.Errorf(hresult.BG_E_INVALID_PROXY_INFO, "cannot use the proxy: %w", err).In(bits.ContextQueueManager)
+		return nil, err
 	}
 	var conn net.Conn
 	if via == nil {
@@ -204,9 +217,6 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 	port := via.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[via.Scheme]
-	}
-	if port == "" {
-		return nil, bits.Errorf(hresult.BG_E_INVALID_PROXY_INFO, "cannot use the proxy %s: only http and https proxies are supported", via.Redacted()).In(bits.ContextQueueManager)
 	}
 	at := net.JoinHostPort(via.Hostname(), port)
 	conn, err := t.dial(ctx, network, at)
@@ -262,10 +272,15 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 	defer cancel(nil)
 	patience := time.AfterFunc(HandshakeTime, func() { cancel(errHandshakeTime) })
 	defer patience.Stop()
+	asked := false // the server asks for a certificate of ours
 	secure := tls.Client(&buffered{Conn: conn, r: bufio.NewReaderSize(conn, readSize)}, &tls.Config{
-		ServerName:         host,
-		NextProtos:         protocols,
-		MinVersion:         tls.VersionTLS12,
+		ServerName: host,
+		NextProtos: protocols,
+		MinVersion: tls.VersionTLS12,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked = true
+			return new(tls.Certificate), nil
+		},
 		InsecureSkipVerify: true, // VerifyConnection does it, for every connection and in full
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			patience.Stop()
@@ -278,10 +293,15 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
 		}
+		if asked && anyAlert(err) {
+			err = fmt.Errorf("%w: %w", errCertificateNeeded, err)
+		}
 		return nil, fmt.Errorf("TLS handshake with %s: %w", endpoint, err)
 	}
 	return secure, nil
 }
+
+var errCertificateNeeded = errors.New("the server demands a client certificate")
 
 var errHandshakeTime error = &timeoutError{"the TLS handshake took longer than " + HandshakeTime.String()}
 

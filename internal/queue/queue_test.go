@@ -1,0 +1,167 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/notify"
+	"bits/internal/queue"
+	"bits/internal/store"
+)
+
+var ctx = context.Background()
+
+// open opens the queue of a folder; the test may open it again, as after a crash.
+func open(t *testing.T, dir string) *queue.Queue {
+	t.Helper()
+	s, err := store.Open(ctx, filepath.Join(dir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	q, err := queue.Open(ctx, s, notify.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// create makes a job of two files in the folder, QUEUED.
+func create(t *testing.T, q *queue.Queue, dir string) *bits.Job {
+	t.Helper()
+	job, err := q.Create(ctx, "me", bits.Spec{Resume: true, Files: []bits.FileSpec{
+		{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}, {RemoteName: "http://origin/b", LocalName: filepath.Join(dir, "b")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func begin(t *testing.T, q *queue.Queue, id string) *queue.Run {
+	t.Helper()
+	run, err := q.Begin(ctx, id)
+	must(t, err)
+	return run
+}
+
+// A job whose record says that it runs is QUEUED again at the next start, with its error and its promises.
+func TestOpenAfterACrash(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	run := begin(t, q, job.ID)
+	f := job.Files[0]
+	f.Validator = &bits.Validator{ETag: `"1"`}
+	must(t, run.Contact(f, true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: 7}}, 0, false))
+	now, err := open(t, dir).Get(job.ID)
+	must(t, err)
+	if now.State != bits.StateQueued || now.Files[0].Done.Len() != 7 || now.Files[0].Validator.ETag != `"1"` {
+		t.Errorf("%+v", now)
+	}
+}
+
+// A crash between the end of a job and the removal of its temporary files leaves none behind.
+func TestRecoverRemovesTemporaryFiles(t *testing.T) {
+	for _, end := range []bits.Action{bits.Cancel, bits.Complete} {
+		dir := t.TempDir()
+		q := open(t, dir)
+		job := create(t, q, dir)
+		if _, err := q.Act(ctx, job.ID, end); err != nil {
+			t.Fatal(err)
+		}
+		temp := job.Files[0].Temporary
+		must(t, os.WriteFile(temp, []byte("x"), 0o600)) // as if it had not been removed yet
+		must(t, open(t, dir).Recover(ctx))
+		if _, err := os.Lstat(temp); !os.IsNotExist(err) {
+			t.Errorf("after %v: %s is still there", end, temp)
+		}
+	}
+}
+
+// After the owner has spoken, what a run reports changes nothing, except bytes that are on stable storage.
+func TestReportsOfAStoppedRun(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	run := begin(t, q, job.ID)
+	must(t, run.Contact(job.Files[0], true))
+	go func() {
+		<-run.Context().Done()
+		if err := run.Checkpoint(0, bits.Ranges{{Start: 0, End: 3}}, 0, false); err != nil {
+			t.Errorf("what is on the disk is to be recorded: %v", err)
+		}
+		for name, err := range map[string]error{
+			"contact": run.Contact(job.Files[0], true), "accept": run.Accept(ctx, "origin:443", [32]byte{}),
+		} {
+			if !errors.Is(err, queue.ErrYield) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		run.End(bits.Errorf(hresult.ERROR_WINHTTP_TIMEOUT, "cannot go on"), 0)
+	}()
+	if _, err := q.Act(ctx, job.ID, bits.Suspend); err != nil {
+		t.Fatal(err)
+	}
+	now, err := q.Get(job.ID)
+	must(t, err)
+	if now.State != bits.StateSuspended || now.Error != nil || now.Files[0].Done.Len() != 3 {
+		t.Errorf("%v, %+v, %v", now.State, now.Error, now.Files[0].Done)
+	}
+	if known, err := q.Accepted(ctx, job.ID, "origin:443", [32]byte{}); known || err != nil {
+		t.Errorf("a verdict that came too late is remembered (%v)", err)
+	}
+}
+
+// No run begins while a job is held.
+func TestOwnershipChangesBetweenRuns(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	run := begin(t, q, job.ID)
+	tried := make(chan error)
+	go func() {
+		<-run.Context().Done()
+		run.End(queue.ErrYield, -1)
+		_, err := q.Begin(ctx, job.ID)
+		tried <- err
+	}()
+	owned := make(chan error)
+	go func() { owned <- q.Own(ctx, job.ID, "other") }()
+	if err := <-tried; err == nil {
+		// It began before the hold was seen or after it was over: then it is the new owner's.
+		if now, err := q.Get(job.ID); err != nil || now.Owner != "other" {
+			t.Errorf("a run began in the middle of the change: %v, %v", now, err)
+		}
+	}
+	must(t, <-owned)
+}
+
+// A change of the wall clock moves no timer: the times that decide are monotonic while the service runs.
+func TestTimersAreMonotonic(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	begin(t, q, job.ID).End(bits.Errorf(hresult.ERROR_WINHTTP_TIMEOUT, "cannot go on").In(bits.ContextRemoteFile), 0)
+	for _, v := range q.Snapshot() {
+		for name, at := range map[string]*time.Time{"next retry": v.Job.NextRetry, "first error": v.Job.TransientSince} {
+			if at == nil || !strings.Contains(at.String(), "m=") {
+				t.Errorf("%s: %v", name, at)
+			}
+		}
+	}
+}

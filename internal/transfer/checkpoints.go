@@ -1,0 +1,62 @@
+package transfer
+
+import "time"
+
+// checkpoints makes the promises: sync first, then the record.
+// One runs at a time, beside the copying.
+type checkpoints struct {
+	d        *download
+	last     time.Time
+	inFlight chan error
+}
+
+func (c *checkpoints) due() bool { return time.Since(c.last) >= checkpointEvery }
+
+// offer starts a checkpoint if it is time for one, and returns the error of the one before.
+func (c *checkpoints) offer() error {
+	if !c.due() {
+		return nil
+	}
+	if c.inFlight != nil {
+		select {
+		case err := <-c.inFlight:
+			c.inFlight = nil
+			if err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	c.last = time.Now()
+	d, done := c.d, c.d.file.Done
+	c.inFlight = make(chan error, 1)
+	go func(result chan<- error) {
+		err := d.temp.Sync()
+		if err == nil {
+			err = d.report.Checkpoint(d.file.Number, done, 0, false)
+		}
+		result <- err
+	}(c.inFlight)
+	return nil
+}
+
+func (c *checkpoints) wait() error {
+	if c.inFlight == nil {
+		return nil
+	}
+	err := <-c.inFlight
+	c.inFlight = nil
+	return err
+}
+
+func (c *checkpoints) record(finished bool) error {
+	if err := c.d.temp.Sync(); err != nil {
+		return err
+	}
+	size := int64(0)
+	if c.d.file.Size != nil {
+		size = *c.d.file.Size
+	}
+	return c.d.report.Checkpoint(c.d.file.Number, c.d.file.Done, size, finished)
+}

@@ -1,0 +1,46 @@
+package transfer
+
+import (
+	"net/http"
+	"net/http/cookiejar"
+
+	"bits"
+	"bits/hresult"
+)
+
+// Client makes the HTTP client of a run: redirects by the job's policy, cookies that end with the run.
+func Client(rt http.RoundTripper, job *bits.Job) *http.Client {
+	jar, _ := cookiejar.New(nil) // never fails without options
+	return &http.Client{Transport: rt, Jar: jar, CheckRedirect: redirect(job.SecurityFlags)}
+}
+
+func redirect(flags bits.SecurityFlags) func(*http.Request, []*http.Request) error {
+	return func(next *http.Request, via []*http.Request) error {
+		refuse := func(format string, args ...any) error {
+			return bits.Errorf(hresult.ERROR_WINHTTP_REDIRECT_FAILED, "cannot fetch %s: "+format, append([]any{via[0].URL}, args...)...).In(bits.ContextRemoteFile)
+		}
+		last := via[len(via)-1].URL
+		switch {
+		case flags&bits.RedirectMask == bits.RedirectDisallow:
+			return http.ErrUseLastResponse
+		case len(via) > maxRedirects:
+			return refuse("it is redirected more than %d times", maxRedirects)
+		case last.Scheme == "https" && next.URL.Scheme == "http" && flags&bits.RedirectHTTPSToHTTP == 0:
+			return refuse("it is redirected from https to http (%s)", next.URL)
+		}
+		if err := bits.CheckRemoteName(next.URL.String()); err != nil {
+			return refuse("it is redirected to an address that cannot be used: %w", err)
+		}
+		// net/http copies the headers of the first request to every hop, so the first one decides.
+		first := via[0]
+		if next.URL.Scheme != first.URL.Scheme || next.URL.Host != first.URL.Host {
+			for _, secret := range []string{"Authorization", "Cookie", "Proxy-Authorization"} {
+				next.Header.Del(secret)
+			}
+		}
+		if first.Header.Get("Referer") == "" {
+			next.Header.Del("Referer") // net/http adds one, and it would tell a signed URL
+		}
+		return nil
+	}
+}

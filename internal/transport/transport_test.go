@@ -1,0 +1,121 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/pki"
+)
+
+// A server that says nothing is given up after HandshakeTime; the time in which the application thinks does not count.
+func TestHandshakeTime(t *testing.T) {
+	root := pki.Root("root")
+	pair := root.Server([]string{"localhost"})
+	for _, silent := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			tr := New(context.Background(), func(context.Context, string, tls.ConnectionState) error {
+				time.Sleep(10 * time.Minute)
+				return nil
+			}, nil, nil)
+			defer tr.Close()
+			here, there := net.Pipe()
+			defer there.Close()
+			if !silent {
+				server := tls.Server(there, &tls.Config{Certificates: []tls.Certificate{pair.TLS()}})
+				go func() {
+					if server.Handshake() == nil {
+						server.Read(make([]byte, 1)) // until the client goes
+					}
+				}()
+			}
+			began := time.Now()
+			conn, err := tr.shake(context.Background(), here, "localhost:443", tr.origin, "http/1.1")
+			took := time.Since(began)
+			if conn != nil {
+				defer there.Close()
+				defer here.Close()
+			}
+			switch {
+			case silent && (err == nil || took != HandshakeTime || !timeout(err)):
+				t.Errorf("a silent server: %v after %v", err, took)
+			case !silent && (err != nil || took < 10*time.Minute):
+				t.Errorf("an application that thinks: %v after %v", err, took)
+			}
+		})
+	}
+}
+
+// A dial that is under way, and one that comes later, end with Close.
+func TestCloseEndsDials(t *testing.T) {
+	asked := make(chan bool)
+	tr := New(context.Background(), func(ctx context.Context, _ string, _ tls.ConnectionState) error {
+		close(asked)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}, nil, nil)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pki.Root("root").Server([]string{"localhost"}).TLS()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			c.(*tls.Conn).Handshake()
+		}
+	}()
+	ended := make(chan error)
+	go func() {
+		_, err := tr.dialSecure(context.Background(), "tcp", l.Addr().String())
+		ended <- err
+	}()
+	<-asked
+	go tr.Close()
+	if err := <-ended; err == nil {
+		t.Error("the dial went well")
+	}
+	tr.Close()
+	if _, err := tr.dialSecure(context.Background(), "tcp", l.Addr().String()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// A proxy that cannot be used is an error, never a direct connection.
+func TestProxy(t *testing.T) {
+	for value, want := range map[string]string{
+		"proxy.test:3128": "http://proxy.test:3128", "http://proxy.test": "http://proxy.test", "https://u:p@proxy.test:1": "https://u:p@proxy.test:1",
+		"socks5://proxy.test": "", "http://[::1": "", "http://": "", "::": "",
+	} {
+		for _, scheme := range []string{"http", "https"} {
+			r := request(t, scheme+"://origin.test/x")
+			via, err := Proxy(map[string]string{scheme + "_proxy": value})(r)
+			switch {
+			case want == "" && (err == nil || bits.AsError(err).Code != hresult.BG_E_INVALID_PROXY_INFO || strings.Contains(err.Error(), value) && value != "::"):
+				t.Errorf("%s_proxy=%s: %v, %v", scheme, value, via, err)
+			case want != "" && (err != nil || via == nil || via.String() != want):
+				t.Errorf("%s_proxy=%s: %v, %v", scheme, value, via, err)
+			}
+		}
+	}
+	via, err := Proxy(map[string]string{"all_proxy": "http://proxy.test", "no_proxy": ".test"})(request(t, "http://origin.test/"))
+	if via != nil || err != nil {
+		t.Errorf("no_proxy: %v, %v", via, err)
+	}
+}
+
+func request(t *testing.T, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}

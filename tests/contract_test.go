@@ -329,12 +329,12 @@ func TestCompleteThatCannotRename(t *testing.T) {
 	o.File("/a", []byte("a"))
 	o.File("/b", []byte("b"))
 	job := s.Job(nil, o.Plain+"/a", o.Plain+"/b")
-	now := ended(t, s, job)
+	ended(t, s, job)
 	bitstest.Must(t, os.Mkdir(s.Path("b"), 0o700))
 	if _, err := s.Complete(ctx, job.ID); bits.AsError(err).Code != hresult.E_ACCESSDENIED {
 		t.Errorf("onto a folder: %v", err)
 	}
-	now = s.State(job.ID, bits.StateTransferred)
+	now := s.State(job.ID, bits.StateTransferred)
 	if !now.Files[0].Completed || now.Files[1].Completed {
 		t.Errorf("completed: %v, %v", now.Files[0].Completed, now.Files[1].Completed)
 	}

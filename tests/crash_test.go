@@ -219,7 +219,7 @@ func TestKillServiceInComplete(t *testing.T) {
 func TestKillApplication(t *testing.T) {
 	r := newRig(t, 2<<20, 1<<20)
 	judged := filepath.Join(r.dir, "judged")
-	for i := range max(kills()/4, 3) {
+	for i := range max(kills()/3, 3) { // three kills each
 		job := r.create(i)
 		app := &victim{t: t, start: func() *exec.Cmd {
 			return bitstest.Command(r.dir, "validate", job.ID, "--", "sh", "-c", "echo $BITS_SHA256 >> "+judged)
@@ -275,7 +275,7 @@ func TestKillServerAndReplace(t *testing.T) {
 		bitstest.Must(t, os.Chtimes(filepath.Join(r.nginx.Dir, "www", "f"), at, at))
 	}
 	replace(0, time.Hour)
-	for i := range max(kills()/2, 5) {
+	for i := range kills() {
 		local := filepath.Join(r.dir, fmt.Sprint("out", i))
 		job, err := r.Create(ctx, bits.Spec{
 			Files: []bits.FileSpec{{RemoteName: r.url + "f", LocalName: local}}, Resume: true,

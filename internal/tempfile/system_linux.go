@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const noFollow = unix.O_NOFOLLOW
+// noFollow opens no link, and does not wait for the other end of a pipe.
+const noFollow = unix.O_NOFOLLOW | unix.O_NONBLOCK
 
 func writable(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }
 
@@ -28,7 +29,9 @@ func syncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
-	if err != nil {
+	if errors.Is(err, unix.EACCES) {
+		return nil // a folder that can be written but not read cannot be synced
+	} else if err != nil {
 		return err
 	}
 	err = d.Sync()

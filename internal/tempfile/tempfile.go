@@ -47,14 +47,22 @@ func Check(local string) error {
 	if err := writable(dir); err != nil {
 		return bad(hresult.E_ACCESSDENIED, "the folder "+dir+" cannot be written: "+err.Error())
 	}
-	info, err = os.Stat(local)
-	if err == nil && info.IsDir() {
+	info, err = os.Lstat(local)
+	switch {
+	case err == nil && info.IsDir():
 		return bad(hresult.E_ACCESSDENIED, "it is a folder")
+	case err == nil && !replaceable(info):
+		return bad(hresult.E_ACCESSDENIED, "it is a device, a pipe or a socket")
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Error(err, "use the local name", local)
 	}
 	return nil
+}
+
+// replaceable reports whether Complete may put a file in the place of this one.
+func replaceable(info fs.FileInfo) bool {
+	return info.Mode().IsRegular() || info.Mode()&fs.ModeSymlink != 0
 }
 
 // writeBack is how much is written before the system is told to bring it to the disk, so that the last sync is short.
@@ -65,38 +73,49 @@ type File struct {
 	f       *os.File
 	path    string
 	named   bool  // its name is on stable storage too
+	failed  error // of a sync: what was written before may be lost, and the system says so only once
 	started int64 // up to here write-back has begun
 	high    int64 // up to here data was written
 }
 
-// Open makes the file with exactly this mode, or opens the one that is there.
-// With fresh it is empty.
-// Something that is no regular file is refused, and no symbolic link is followed.
-func Open(path string, mode os.FileMode, fresh bool) (*File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|noFollow, mode)
-	created := err == nil
-	if errors.Is(err, fs.ErrExist) {
-		f, err = os.OpenFile(path, os.O_RDWR|noFollow, 0)
+// Create makes the file, empty, for this user alone.
+// What is there under its name is removed first, and never written to.
+func Create(path string) (*File, error) {
+	if err := Remove(path); err != nil {
+		return nil, err
 	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
+	if err != nil {
+		return nil, Error(err, "make", path)
+	}
+	if err := f.Chmod(0o600); err != nil { // the umask of the service decides nothing
+		f.Close()
+		return nil, Error(err, "make", path)
+	}
+	return &File{f: f, path: path}, nil
+}
+
+// Reopen opens the file that Create made in an earlier run; errors.Is(err, fs.ErrNotExist) if there is none.
+// Anything but a regular file of this user with a single name is refused, and no symbolic link is followed.
+func Reopen(path string) (*File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|noFollow, 0)
 	if err != nil {
 		return nil, Error(err, "open", path)
 	}
-	t := &File{f: f, path: path}
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = bits.Errorf(hresult.E_ACCESSDENIED, "cannot open %s: it is no regular file", path).In(bits.ContextLocalFile)
-	case created:
-		err = f.Chmod(mode) // the umask of the service decides nothing
-	case fresh:
-		err = f.Truncate(0)
-	}
-	if err != nil {
+	if info, err := f.Stat(); err != nil {
 		f.Close()
 		return nil, Error(err, "open", path)
+	} else if !info.Mode().IsRegular() || !mine(info) {
+		f.Close()
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot open %s: it is not the file that this service made", path).In(bits.ContextLocalFile).WithHint("somebody else put something there; remove it, and resume the job")
 	}
-	return t, nil
+	return &File{f: f, path: path}, nil
+}
+
+// Holds reports whether the file still has its name and at least size bytes.
+func (t *File) Holds(size int64) bool {
+	info, err := t.f.Stat()
+	return err == nil && mine(info) && info.Size() >= size
 }
 
 // WriteAt writes at an offset.
@@ -130,14 +149,19 @@ func (t *File) Preallocate(size int64) error {
 
 // Sync returns when everything written before is on stable storage, the name of the file included.
 // It may run beside WriteAt.
+// Once it has failed it always fails: the system forgets that it has lost data, and a second call would promise it.
 func (t *File) Sync() error {
+	if t.failed != nil {
+		return t.failed
+	}
 	err := syncData(t.f)
 	if err == nil && !t.named {
 		err = syncDir(filepath.Dir(t.path))
 		t.named = err == nil
 	}
 	if err != nil {
-		return Error(err, "sync", t.path)
+		t.failed = Error(err, "sync", t.path)
+		return t.failed
 	}
 	return nil
 }
@@ -150,10 +174,18 @@ func (t *File) Truncate(size int64) error {
 	return nil
 }
 
-// SetTime sets the time of modification.
-func (t *File) SetTime(at time.Time) error {
-	if err := os.Chtimes(t.path, time.Time{}, at); err != nil {
-		return Error(err, "set the time of", t.path)
+// Finish gives the file its length, its mode and, if there is one, its time of modification.
+// A time that the file system cannot keep is left out.
+func (t *File) Finish(size int64, mode os.FileMode, at time.Time) error {
+	err := t.f.Truncate(size)
+	if err == nil {
+		err = t.f.Chmod(mode)
+	}
+	if err != nil {
+		return Error(err, "finish", t.path)
+	}
+	if !at.IsZero() {
+		setTime(t.f, at)
 	}
 	return nil
 }
@@ -169,8 +201,8 @@ func (t *File) Close() error {
 // Rename gives the temporary file its final name, in one step, durably.
 // A file of that name is replaced.
 func Rename(temp, local string) error {
-	if info, err := os.Lstat(local); err == nil && info.IsDir() {
-		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot rename to %s: it is a folder", local).In(bits.ContextLocalFile)
+	if info, err := os.Lstat(local); err == nil && !replaceable(info) {
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot rename to %s: it is a folder or a device", local).In(bits.ContextLocalFile)
 	}
 	if err := os.Rename(temp, local); err != nil {
 		return Error(err, "rename to", local)
@@ -194,9 +226,14 @@ func settle(local string) error {
 }
 
 // linkNew renames without replacing where the system has no call for it.
+// A crash may have come between its two steps before.
 func linkNew(temp, local string) error {
 	if err := os.Link(temp, local); err != nil {
-		return err
+		a, aerr := os.Lstat(temp)
+		b, berr := os.Lstat(local)
+		if aerr != nil || berr != nil || !os.SameFile(a, b) {
+			return err
+		}
 	}
 	return os.Remove(temp)
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/textproto"
 	"os"
@@ -54,7 +55,7 @@ type download struct {
 	report Reporter
 
 	want     bits.Range // what is asked for; End -1: to the end
-	whole    bool       // ask without a range
+	stream   bool       // ask without a range
 	answer   *http.Response
 	at       int64 // where the body of the answer begins in the file
 	length   int64 // of that body, -1: unknown
@@ -92,22 +93,49 @@ func (d *download) drop() {
 	}
 }
 
-// plan decides what to ask for.
-// Without a validator what is there cannot be continued.
+// plan decides what to do: what is there may be whole, may be continued, or is of no use.
 func (d *download) plan() (step, error) {
-	if !provable(d.file.Validator) {
-		d.file.Reset()
+	if err := d.reopen(); err != nil {
+		return nil, err
 	}
-	if len(d.file.Done) > 0 && d.temp == nil {
-		info, err := os.Lstat(d.file.Temporary)
-		if err != nil || info.Size() < d.file.Done[len(d.file.Done)-1].End {
-			d.file.Reset() // somebody removed or cut it
-		}
+	switch {
+	case d.temp != nil && d.whole():
+		return d.finish, nil // only the record was missing
+	case d.temp == nil || !provable(d.file.Validator):
+		d.file.Reset()
 	}
 	if d.job.Strict && len(d.file.Done) == 0 {
 		return d.head, nil
 	}
 	return d.request, nil
+}
+
+// reopen opens the temporary file before anything is asked, so that what is recorded as done is there when the answer comes.
+// One that somebody removed or cut is of no use.
+func (d *download) reopen() error {
+	if len(d.file.Done) == 0 {
+		return nil
+	}
+	temp, err := tempfile.Reopen(d.file.Temporary)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if !temp.Holds(d.file.Done[len(d.file.Done)-1].End) {
+		return temp.Close()
+	}
+	d.temp = temp
+	return nil
+}
+
+// whole reports whether no byte is missing.
+func (d *download) whole() bool {
+	if d.file.Size == nil {
+		return false
+	}
+	_, missing := d.file.Done.Gap(*d.file.Size)
+	return !missing
 }
 
 // head is the first request of a strict job: it must tell the size.
@@ -136,8 +164,11 @@ func (d *download) request() (step, error) {
 		size = *d.file.Size
 	}
 	d.want, _ = d.file.Done.Gap(size)
-	if !d.whole {
-		if d.want.End > 0 && d.want.End != size {
+	if !d.stream {
+		if d.want.End == size {
+			d.want.End = -1 // to the end, wherever that is now
+		}
+		if d.want.End > 0 {
 			header.Set("Range", fmt.Sprintf("bytes=%d-%d", d.want.Start, d.want.End-1))
 		} else {
 			header.Set("Range", fmt.Sprintf("bytes=%d-", d.want.Start))
@@ -223,7 +254,7 @@ func (d *download) check() (step, error) {
 		switch {
 		case !d.job.Strict || a.ContentLength == 0:
 		case len(d.file.Done) > 0:
-			return d.restart, nil // that is how If-Range says that the file has changed
+			return d.changed, nil // that is how If-Range says that the file has changed
 		case a.Request.Header.Get("Range") != "":
 			return nil, d.fault(hresult.BG_E_INSUFFICIENT_RANGE_SUPPORT, "the server or a proxy ignores ranges")
 		}
@@ -234,21 +265,18 @@ func (d *download) check() (step, error) {
 		_, _, total, ok := contentRange(a.Header.Get("Content-Range"))
 		switch {
 		case ok && total == 0:
-			d.begin(0, 0, 0) // an empty file has no range to give
+			d.begin(0, 0, 0) // an empty file has no range to give; the body is an error page
 			return d.open, nil
 		case len(d.file.Done) > 0:
-			return d.restart, nil
-		case !d.whole:
-			d.whole = true
-			d.drop()
-			return d.request, nil
+			return d.changed, nil
+		case !d.stream:
+			return d.distrust, nil
 		}
 		return nil, d.status(a)
 	case http.StatusPreconditionFailed:
 		if len(d.file.Done) > 0 {
-			return d.restart, nil
+			return d.changed, nil
 		}
-		return nil, d.status(a)
 	}
 	return nil, d.status(a)
 }
@@ -257,22 +285,15 @@ func (d *download) checkPart() (step, error) {
 	a := d.answer
 	start, end, total, ok := contentRange(a.Header.Get("Content-Range"))
 	switch {
-	case d.whole:
+	case d.stream:
 		return nil, d.fault(hresult.BG_E_INVALID_SERVER_RESPONSE, "the server sent a part of the file, though the whole was asked for")
-	case !ok || start != d.want.Start || total < 0 || a.ContentLength >= 0 && a.ContentLength != end-start:
-		if d.job.Strict {
-			return nil, d.fault(hresult.BG_E_INVALID_SERVER_RESPONSE, "asked for the bytes from %d, it sent %q", d.want.Start, a.Header.Get("Content-Range"))
-		}
-		// Its ranges cannot be trusted: read it in one stream.
-		d.whole = true
-		d.file.Reset()
-		d.drop()
-		return d.request, nil
+	case !ok || start != d.want.Start || d.want.End > 0 && end > d.want.End || total < 0 || a.ContentLength >= 0 && a.ContentLength != end-start:
+		return d.distrust, nil
 	case len(d.file.Done) == 0:
 		d.begin(start, end-start, total)
 		return d.open, nil
 	case !same(d.file.Validator, a, total):
-		return d.restart, nil
+		return d.changed, nil
 	}
 	d.at, d.length = start, end-start
 	return d.open, nil
@@ -280,9 +301,7 @@ func (d *download) checkPart() (step, error) {
 
 // begin takes the answer as a new beginning, and writes down what proves the version.
 func (d *download) begin(at, length, total int64) {
-	remote := d.file.RemoteName
 	d.file.Reset()
-	d.file.RemoteName = remote
 	d.at, d.length, d.fresh = at, length, true
 	if total >= 0 {
 		d.file.Size = &total
@@ -290,52 +309,73 @@ func (d *download) begin(at, length, total int64) {
 	d.file.Validator = validatorOf(d.answer, total)
 }
 
-// restart drops what is there: the remote file is not the one that was begun.
-func (d *download) restart() (step, error) {
+// distrust reads a file in one stream: the server's ranges are not what they say.
+func (d *download) distrust() (step, error) {
+	if d.job.Strict {
+		return nil, d.fault(hresult.BG_E_INVALID_SERVER_RESPONSE, "asked for the bytes from %d, it sent %q", d.want.Start, d.answer.Header.Get("Content-Range"))
+	}
+	d.stream = true
+	return d.restart(nil)
+}
+
+// changed begins anew: the remote file is not the one that was begun.
+func (d *download) changed() (step, error) {
+	return d.restart(d.fault(hresult.BG_E_REMOTE_FILE_CHANGED, "it changed %d times during the transfer", d.restarts+1))
+}
+
+// restart drops what is there; too many times in one run are an error.
+func (d *download) restart(often error) (step, error) {
 	d.drop()
 	d.file.Reset()
-	if d.restarts++; d.restarts > maxRestarts {
-		return nil, d.fault(hresult.BG_E_REMOTE_FILE_CHANGED, "it changed %d times during the transfer", d.restarts)
+	if d.restarts++; d.restarts > maxRestarts && often != nil {
+		return nil, often
 	}
 	return d.request, nil
 }
 
-// open records the beginning, then makes or reopens the temporary file.
+// open records the beginning, then makes the temporary file, or empties the one that is open.
 func (d *download) open() (step, error) {
 	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && provable(d.file.Validator)); err != nil {
 		return nil, err
 	}
 	d.report.Received(d.file.Number, d.at)
-	if d.temp != nil && d.fresh {
-		if err := d.temp.Truncate(0); err != nil {
-			return nil, err
-		}
+	if !d.fresh {
+		return d.copy, nil
 	}
-	if d.temp == nil {
-		temp, err := tempfile.Open(d.file.Temporary, os.FileMode(0o666&^d.job.Umask), d.fresh)
-		if err != nil {
-			return nil, err
-		}
-		d.temp = temp
+	var err error
+	if d.temp != nil {
+		err = d.temp.Truncate(0)
+	} else {
+		d.temp, err = tempfile.Create(d.file.Temporary)
 	}
-	if d.file.Size != nil && d.fresh {
-		if err := d.temp.Preallocate(*d.file.Size); err != nil {
-			return nil, err
-		}
+	if err == nil && d.file.Size != nil {
+		err = d.temp.Preallocate(*d.file.Size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.length == 0 {
+		d.drop()
+		return d.finish, nil
 	}
 	return d.copy, nil
 }
 
 // copy is the only loop that moves bytes.
+// It writes no more than the answer said it would send.
 func (d *download) copy() (step, error) {
 	ctx, stall := context.WithCancelCause(d.ctx)
 	defer stall(nil)
-	body := d.answer.Body
+	answer := d.answer.Body
 	watch := time.AfterFunc(StallTime, func() {
 		stall(transport.ErrStalled(StallTime))
-		body.Close()
+		answer.Close()
 	})
 	defer watch.Stop()
+	body := io.Reader(answer)
+	if d.length >= 0 {
+		body = io.LimitReader(answer, d.length)
+	}
 	marks := checkpoints{d: d, last: time.Now()}
 	buf := make([]byte, bufferSize)
 	at, n := d.at, 0
@@ -343,6 +383,8 @@ func (d *download) copy() (step, error) {
 		if n == 0 {
 			return nil
 		}
+		watch.Stop() // a slow disk is no silence of the server
+		defer watch.Reset(StallTime)
 		if _, err := d.temp.WriteAt(buf[:n], at); err != nil {
 			return err
 		}
@@ -374,34 +416,47 @@ func (d *download) copy() (step, error) {
 	if failure == nil && d.length >= 0 && at != d.at+d.length {
 		failure = transport.Error(io.ErrUnexpectedEOF, d.file.RemoteName)
 	}
+	excess := 0
+	if failure == nil && d.length >= 0 && d.answer.ContentLength < 0 {
+		excess, _ = answer.Read(buf[:1])
+	}
 	if err := marks.wait(); failure == nil {
 		failure = err
 	}
-	d.drop()
-	if failure != nil {
+	switch {
+	case failure != nil:
 		marks.record(false) // what has arrived stays
 		return nil, failure
+	case excess > 0:
+		return d.distrust, nil
 	}
-	if gap, missing := d.file.Done.Gap(*d.file.Size); missing && gap.Start < *d.file.Size {
-		if err := marks.record(false); err != nil {
-			return nil, err
-		}
-		return d.request, nil
+	d.drop()
+	if d.whole() {
+		return d.finish, nil
 	}
-	return d.finish, nil
-}
-
-// finish makes the file whole: its length, its time, stable storage, the record.
-func (d *download) finish() (step, error) {
-	if err := d.temp.Truncate(*d.file.Size); err != nil {
+	if err := marks.record(false); err != nil {
 		return nil, err
 	}
-	if v := d.file.Validator; v != nil {
-		if t, err := http.ParseTime(v.Modified); err == nil {
-			if err := d.temp.SetTime(t); err != nil {
-				return nil, err
-			}
+	return d.request, nil
+}
+
+// finish makes the file whole: its length, its mode, its time, stable storage, the record.
+func (d *download) finish() (step, error) {
+	if !d.temp.Holds(*d.file.Size) {
+		// Somebody removed or cut it in mid-transfer, and what was recorded is not there.
+		err := d.temp.Close()
+		d.temp = nil
+		if err != nil {
+			return nil, err
 		}
+		return d.restart(bits.Errorf(hresult.ERROR_FILE_INVALID, "cannot finish %s: somebody removes or cuts its temporary file", d.file.LocalName).In(bits.ContextLocalFile))
+	}
+	at := time.Time{}
+	if v := d.file.Validator; v != nil {
+		at, _ = http.ParseTime(v.Modified)
+	}
+	if err := d.temp.Finish(*d.file.Size, os.FileMode(0o666&^d.job.Umask), at); err != nil {
+		return nil, err
 	}
 	marks := checkpoints{d: d}
 	return nil, marks.record(true)

@@ -84,8 +84,13 @@ func PeerOf(c net.Conn) (Peer, error) {
 	return p, err
 }
 
-// DefaultPath is the pipe of this user's service.
-func DefaultPath() (string, error) { return pipes + "bits-" + Self().Owner, nil }
+func defaultPath(name string) (string, error) { return pipes + name + "-" + Self().Owner, nil }
+
+// Gone reports whether nobody can reach the listener any more, which does not happen to a pipe.
+func Gone(net.Listener) bool { return false }
+
+// Folder makes a folder; who may open it is decided by the access list that it inherits.
+func Folder(dir string) error { return os.MkdirAll(dir, 0o700) }
 
 // Lock takes the lock at path, or fails with ErrInUse.
 // It ends with the process at the latest; the file stays.

@@ -291,7 +291,7 @@ func TestMaximumDownloadTimeCountsRunsOnly(t *testing.T) {
 	})
 }
 
-// A job without activity for 90 days is cancelled; a final one is forgotten after a day.
+// A job without activity for 90 days is cancelled when it has been seen so for a day; a final one is forgotten after a day.
 func TestInactivity(t *testing.T) {
 	inBubble(t, scheduler.Settings{}, func(r *rig) {
 		r.move = fail
@@ -300,6 +300,8 @@ func TestInactivity(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(90*24*time.Hour - time.Minute)
+		r.want(job, bits.StateSuspended)
+		time.Sleep(24 * time.Hour)
 		r.want(job, bits.StateSuspended)
 		time.Sleep(2 * time.Minute)
 		r.want(job, bits.StateCancelled)
@@ -425,7 +427,7 @@ func TestPriorityChangedWhileRunning(t *testing.T) {
 		b := r.job("b", map[string]any{"priority": "FOREGROUND"})
 		r.want(a, bits.StateTransferring)
 		r.want(b, bits.StateTransferring)
-		if err := r.Set(context.Background(), b.ID, map[string]bits.RawMessage{"priority": bits.RawMessage(`"LOW"`)}); err != nil {
+		if err := r.Set(b.ID, map[string]bits.RawMessage{"priority": bits.RawMessage(`"LOW"`)}); err != nil {
 			t.Fatal(err)
 		}
 		r.want(a, bits.StateTransferring)

@@ -23,7 +23,8 @@ import (
 	"strings"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"bits"
 	"bits/hresult"
@@ -62,7 +63,11 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := checkHeader(path); err != nil {
 		return nil, err
 	}
-	seal, err := openSealer(filepath.Join(dir, "key"))
+	fresh, err := makePrivate(path)
+	if err != nil {
+		return nil, fail(path, err)
+	}
+	seal, err := openSealer(filepath.Join(dir, "key"), fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +83,23 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		db.Close()
 		return nil, fail(path, err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		db.Close()
-		return nil, fail(path, err)
-	}
 	return s, nil
+}
+
+// makePrivate makes the file of the database before SQLite does, which gives its log the same mode; fresh is whether it was empty.
+func makePrivate(path string) (fresh bool, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return false, err
+	}
+	info, err := f.Stat()
+	for _, suffix := range []string{"-wal", "-shm"} { // those of an older program
+		if cerr := os.Chmod(path+suffix, 0o600); cerr != nil && !errors.Is(cerr, fs.ErrNotExist) {
+			err = errors.Join(err, cerr)
+		}
+	}
+	err = errors.Join(err, f.Chmod(0o600), f.Close())
+	return err == nil && info.Size() == 0, err
 }
 
 // Close checkpoints the log and closes the database.
@@ -243,9 +260,30 @@ func (s *Store) Save(ctx context.Context, c *Change) error {
 		return nil
 	})
 	if err != nil {
-		return bits.Errorf(hresult.BG_E_DATABASE_CORRUPT, "cannot record job %s: %w", c.Job.ID, err).In(bits.ContextQueueManager)
+		return notWritten("record job "+c.Job.ID, err)
 	}
 	return nil
+}
+
+// ErrNotWritten is what errors.Is finds when a change could not be written: nothing of it was.
+// It may pass: a disk that is full gets room again.
+var ErrNotWritten = errors.New("the store cannot be written")
+
+// notWritten makes the error of a write: that of the disk, or of the store.
+func notWritten(what string, err error) error {
+	code := hresult.E_FAIL
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_FULL:
+			code = hresult.ERROR_DISK_FULL
+		case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+			code = hresult.ERROR_IO_DEVICE
+		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+			code = hresult.BG_E_DATABASE_CORRUPT
+		}
+	}
+	return bits.Errorf(code, "cannot %s: %w", what, fmt.Errorf("%w: %w", ErrNotWritten, err)).In(bits.ContextQueueManager)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
@@ -278,7 +316,7 @@ func saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
 			return err
 		}
 	}
-	_, err = tx.ExecContext(ctx, statement("save_file"), job, f.Number, f.RemoteName, f.LocalName, f.Temporary, f.Size, text(validator), string(done), f.Finished, f.Completed)
+	_, err = tx.ExecContext(ctx, statement("save_file"), job, f.Number, f.RemoteName, f.LocalName, f.Temporary, f.Size, text(validator), string(done), f.Finished, f.Completed, f.Original)
 	return err
 }
 
@@ -321,7 +359,7 @@ func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
 		var job, done string
 		var validator sql.NullString
 		var f bits.File
-		if err := scan(&job, &f.Number, &f.RemoteName, &f.LocalName, &f.Temporary, &f.Size, &validator, &done, &f.Finished, &f.Completed); err != nil {
+		if err := scan(&job, &f.Number, &f.RemoteName, &f.LocalName, &f.Temporary, &f.Size, &validator, &done, &f.Finished, &f.Completed, &f.Original); err != nil {
 			return err
 		}
 		if err := json.Unmarshal([]byte(done), &f.Done); err != nil {
@@ -332,6 +370,7 @@ func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
 				return err
 			}
 		}
+		f.Best = f.Done.Len()
 		j := byID[job]
 		j.Files = append(j.Files, f)
 		return nil

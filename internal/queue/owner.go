@@ -272,11 +272,6 @@ func (q *Queue) setValidator(id string, on bool, allowed func(*bits.Job) error) 
 	return q.hub.Register(id), nil
 }
 
-// Accepted reports whether the application of the job accepted the certificate at the endpoint.
-func (q *Queue) Accepted(ctx context.Context, job, endpoint string, sha256 [32]byte) (bool, error) {
-	return q.store.Accepted(ctx, job, endpoint, sha256)
-}
-
 // refuse makes a job whose Complete failed by itself an ERROR that its owner can see.
 func (q *Queue) refuse(id string, err error) {
 	q.observe(id, func(j *bits.Job, _ *store.Change) error {

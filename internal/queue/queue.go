@@ -322,8 +322,14 @@ func (q *Queue) locked(id string, f func(*bits.Job, *store.Change) error) error 
 		return err
 	}
 	// A commit that was begun is finished, whatever becomes of the caller.
+	if e.run != nil {
+		c.Accepted = e.run.accepted
+	}
 	if err := q.store.Save(context.Background(), c); err != nil {
 		return err
+	}
+	if e.run != nil {
+		e.run.accepted = nil
 	}
 	q.install(e, c.Job)
 	return nil

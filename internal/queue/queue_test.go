@@ -122,7 +122,7 @@ func TestReportsOfAStoppedRun(t *testing.T) {
 	if now.State != bits.StateSuspended || now.Error != nil || now.Files[0].Done.Len() != 3 {
 		t.Errorf("%v, %+v, %v", now.State, now.Error, now.Files[0].Done)
 	}
-	if known, err := q.Accepted(ctx, job.ID, "origin:443", [32]byte{}); known || err != nil {
+	if known, err := run.Accepted(ctx, "origin:443", [32]byte{}); known || err != nil {
 		t.Errorf("a verdict that came too late is remembered (%v)", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -25,12 +26,13 @@ type Run struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
-	version  *bits.Validator // of the file under way, as Contact recorded it
-	file     atomic.Int64    // the file under way
-	received atomic.Int64    // its bytes that have arrived
-	whole    atomic.Bool     // it would start over if it were interrupted
-	best     atomic.Int64    // the most of it that has ever arrived
-	moved    atomic.Int64    // when more than ever has arrived, since Started
+	accepted []store.Accepted // certificates that the next record of the job writes
+	version  *bits.Validator  // of the file under way, as Contact recorded it
+	file     atomic.Int64     // the file under way
+	received atomic.Int64     // its bytes that have arrived
+	whole    atomic.Bool      // it would start over if it were interrupted
+	best     atomic.Int64     // the most of it that has ever arrived
+	moved    atomic.Int64     // when more than ever has arrived, since Started
 }
 
 // ErrYield is the cause of a run that was stopped without a fault: the job is QUEUED again.
@@ -156,18 +158,26 @@ func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) 
 
 // Accept remembers a certificate that the application of the job accepted, if the run is still the current one: an answer that
 // comes after the rules were changed counts for nothing.
-func (r *Run) Accept(ctx context.Context, endpoint string, sha256 [32]byte) error {
+// It is written with the next record of the job, which the first answer of the server brings: a crash before that costs a question.
+func (r *Run) Accept(_ context.Context, endpoint string, sha256 [32]byte) error {
 	r.q.mu.Lock()
 	defer r.q.mu.Unlock()
 	if err := r.current(); err != nil {
 		return err
 	}
-	return r.q.store.Accept(ctx, r.ID, endpoint, sha256, time.Now())
+	r.accepted = append(r.accepted, store.Accepted{Endpoint: endpoint, SHA256: sha256, At: time.Now()})
+	return nil
 }
 
 // Accepted reports whether the application of the job accepted the certificate before.
 func (r *Run) Accepted(ctx context.Context, endpoint string, sha256 [32]byte) (bool, error) {
-	return r.q.Accepted(ctx, r.ID, endpoint, sha256)
+	r.q.mu.Lock()
+	fresh := slices.ContainsFunc(r.accepted, func(a store.Accepted) bool { return a.Endpoint == endpoint && a.SHA256 == sha256 })
+	r.q.mu.Unlock()
+	if fresh {
+		return true, nil
+	}
+	return r.q.store.Accepted(ctx, r.ID, endpoint, sha256)
 }
 
 // End ends the run.
@@ -184,9 +194,12 @@ func (r *Run) End(err error, file int) {
 	if e == nil || e.run != r {
 		return
 	}
-	e.run = nil
-	if !e.job.State.Running() || e.job.Completing {
+	defer func() {
+		e.run = nil
 		q.hub.Wake()
+	}()
+	counts := e.job.State.Running() && !e.job.Completing // else its owner has decided what becomes of the job
+	if !counts && len(r.accepted) == 0 {
 		return
 	}
 	if stopped != nil {
@@ -198,6 +211,8 @@ func (r *Run) End(err error, file int) {
 	q.observed(r.ID, func(j *bits.Job, c *store.Change) error {
 		j.Active = r.Active()
 		switch {
+		case !counts:
+			return nil
 		case err == nil && allFinished(j):
 			now := time.Now()
 			j.Transferred, j.Error, j.TransientSince, j.Failures = &now, nil, nil, 0

@@ -217,11 +217,20 @@ type Event struct {
 	Body  json.RawMessage `json:"body"`
 }
 
+// Accepted is a certificate that the application of a job accepted at an endpoint.
+// It is remembered across restarts, until the memory of the job is emptied.
+type Accepted struct {
+	Endpoint string
+	SHA256   [32]byte
+	At       time.Time
+}
+
 // Change is what one transaction writes about one job.
 type Change struct {
 	Job            *bits.Job // the row of the job
 	Files          []int     // the numbers of the files to write besides
-	ForgetAccepted bool      // empty the memory of accepted certificates
+	ForgetAccepted bool      // empty the memory of accepted certificates, before more are written
+	Accepted       []Accepted
 	Delete         bool      // remove the job with all that belongs to it
 	Events         []Event   // their numbers are filled in
 }
@@ -244,6 +253,14 @@ func (s *Store) Save(ctx context.Context, c *Change) error {
 		}
 		if c.ForgetAccepted {
 			if _, err := tx.ExecContext(ctx, "delete from accepted where job = ?", c.Job.ID); err != nil {
+				return err
+			}
+		}
+		for _, a := range c.Accepted {
+			if _, err := tx.ExecContext(ctx, statement("accept"), c.Job.ID, a.Endpoint, fmt.Sprintf("%x", a.SHA256), stamp(a.At)); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, statement("forget_oldest_accepted"), c.Job.ID); err != nil {
 				return err
 			}
 		}
@@ -427,16 +444,4 @@ func (s *Store) Accepted(ctx context.Context, job, endpoint string, sha256 [32]b
 	var n int
 	err := s.db.QueryRowContext(ctx, "select count(*) from accepted where job = ? and endpoint = ? and sha256 = ?", job, endpoint, fmt.Sprintf("%x", sha256)).Scan(&n)
 	return n > 0, err
-}
-
-// Accept remembers that the application of the job accepted the certificate at the endpoint.
-// It survives a restart, until the memory of the job is emptied.
-func (s *Store) Accept(ctx context.Context, job, endpoint string, sha256 [32]byte, at time.Time) error {
-	return s.transact(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, statement("accept"), job, endpoint, fmt.Sprintf("%x", sha256), stamp(at)); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, statement("forget_oldest_accepted"), job)
-		return err
-	})
 }

@@ -123,7 +123,7 @@ func TestAccepted(t *testing.T) {
 		return ok
 	}
 	for i := range 257 {
-		if err := s.Accept(ctx, j.ID, fmt.Sprintf("host:%d", i), sum, time.Unix(int64(i), 0)); err != nil {
+		if err := s.Save(ctx, &store.Change{Job: j, Accepted: []store.Accepted{{Endpoint: fmt.Sprintf("host:%d", i), SHA256: sum, At: time.Unix(int64(i), 0)}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -170,7 +170,7 @@ func TestDelete(t *testing.T) {
 	dir := t.TempDir()
 	s, j := open(t, dir), sample()
 	save(t, s, j)
-	if err := s.Accept(ctx, j.ID, "a:1", [32]byte{}, time.Now()); err != nil {
+	if err := s.Save(ctx, &store.Change{Job: j, Accepted: []store.Accepted{{Endpoint: "a:1", At: time.Now()}}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Save(ctx, &store.Change{Job: j, Delete: true}); err != nil {

@@ -75,7 +75,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	recover := q.Recover()
+	finish := q.Recover()
 	listener, err := ipc.Listen(c.Socket)
 	if err != nil {
 		return false, bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, "%w", err).WithHint("set BITS_SOCKET to another path, or stop the service that has this one")
@@ -130,7 +130,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	}
 	scheduled := make(chan struct{})
 	go func() {
-		go recover() // beside the rest: a disk that does not answer holds up its own job only
+		go finish() // beside the rest: a disk that does not answer holds up its own job only
 		planner.Run(ctx)
 		close(scheduled)
 	}()

@@ -113,18 +113,22 @@ func fileName(remote string) string {
 	if err != nil {
 		return "index.html"
 	}
-	base := path.Base(u.Path)
-	for i := 0; i < len(base); i++ {
-		if r, n := utf8.DecodeRuneInString(base[i:]); r == utf8.RuneError && n == 1 {
-			base = fmt.Sprintf("%s%%%02X%s", base[:i], base[i], base[i+1:])
+	var base strings.Builder
+	for rest := path.Base(u.Path); rest != ""; {
+		r, n := utf8.DecodeRuneInString(rest)
+		if r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&base, "%%%02X", rest[0])
+		} else {
+			base.WriteString(rest[:n])
 		}
+		rest = rest[n:]
 	}
 	name := strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || strings.ContainsRune(`/\:`, r) {
 			return '_'
 		}
 		return r
-	}, base)
+	}, base.String())
 	if name == "." || name == ".." || name == "_" || name == "/" || strings.HasSuffix(u.Path, "/") {
 		return "index.html"
 	}

@@ -151,6 +151,7 @@ func (s Service) start(ctx context.Context, state string) error {
 	if err != nil {
 		return err
 	}
+	private()
 	if err := cmd.Start(); err != nil {
 		return unavailable("cannot start the service: %w", err)
 	}

@@ -76,13 +76,14 @@ func New(out io.Writer, jobs []*bits.Job) *Bars {
 		return b
 	}
 	b.screen = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
+	began := time.Now()
 	for _, j := range jobs {
 		b.each[j.ID] = b.screen.AddBar(0,
 			mpb.PrependDecorators(decor.Name(Clean(Cut(j.DisplayName, 32)), decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(
 				decor.Any(amount, decor.WCSyncSpace),
-				decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WCSyncSpace),
-				decor.Any(remaining(time.Now()), decor.WCSyncSpace),
+				decor.Any(rate(began), decor.WCSyncSpace),
+				decor.Any(remaining(began), decor.WCSyncSpace),
 			))
 	}
 	return b
@@ -94,6 +95,16 @@ func amount(s decor.Statistics) string {
 		return Size(s.Current)
 	}
 	return Size(s.Current) + " / " + Size(s.Total)
+}
+
+// rate is the average rate.
+func rate(began time.Time) decor.DecorFunc {
+	return func(s decor.Statistics) string {
+		if passed := time.Since(began).Seconds(); s.Current > 0 && passed > 0 {
+			return Size(int64(float64(s.Current)/passed)) + "/s"
+		}
+		return ""
+	}
 }
 
 // remaining says how long the rest will take at the average rate, if the size is known.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ declined ends the job and removes what it has fetched, unless --keep is given.`,
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "name of the file; for one URL")
 	f.StringVarP(&o.dir, "dir", "d", "", "folder for the files")
-	f.StringVarP(&o.list, "input", "i", "", "file with one `URL [NAME]` a line; -: standard input")
+	f.StringVarP(&o.list, "input", "i", "", "`FILE` with one URL [NAME] a line; -: standard input")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "a header \"Name: value\", or @FILE with one a line (so that secrets stay off the command line)")
 	f.StringVar(&o.cacert, "cacert", "", "PEM `FILE` of the only authorities to trust")
 	f.StringVar(&o.priority, "priority", "", "foreground (default while waiting), high, normal (default with --detach) or low")
@@ -63,7 +64,7 @@ declined ends the job and removes what it has fetched, unless --keep is given.`,
 	f.BoolVar(&o.detach, "detach", false, "print the ids and do not wait")
 	f.BoolVar(&o.keep, "keep", false, "keep a job that failed, with what it has fetched")
 	f.BoolVar(&o.force, "force", false, "replace existing files")
-	f.DurationVar(&o.giveUp, "give-up-after", 5*time.Minute, "end after this time without progress; with --detach the default is 14 days")
+	f.DurationVar(&o.giveUp, "give-up-after", 5*time.Minute, "end after this time without progress; with --detach, and after Ctrl-C, the default is 14 days")
 	f.StringVar(&o.name, "job-name", "", "name of the jobs; default: that of the file")
 	f.StringArrayVar(&o.set, "set", nil, "a property of the jobs, `NAME=JSON`, such as security_flags=1; docs/api.md lists them")
 	return cmd
@@ -95,10 +96,13 @@ func (a *app) get(ctx context.Context, o getOptions, urls []string) error {
 	if o.validator != "" {
 		f.judge = a.judge(judge.Shell(o.validator))
 	}
-	if err := a.connect(ctx); err != nil {
-		return err
+	var others map[string]*bits.Job
+	if err = a.connect(ctx); err == nil {
+		others, err = f.others(ctx, wanted)
 	}
-	others, err := f.others(ctx, wanted)
+	if err != nil && ctx.Err() != nil {
+		f.interrupted(wanted)
+	}
 	if err != nil {
 		return err
 	}
@@ -110,6 +114,9 @@ func (a *app) get(ctx context.Context, o getOptions, urls []string) error {
 		if err != nil {
 			failed = append(failed, err)
 			continue
+		}
+		if slices.ContainsFunc(f.jobs, func(j *bits.Job) bool { return j.ID == job.ID }) {
+			continue // it fetches several of the files
 		}
 		f.jobs = append(f.jobs, job)
 		if o.detach && a.json {
@@ -148,6 +155,10 @@ func (f *fetch) interrupted(rest []targets.Target) {
 	if !f.giveUpGiven {
 		alone["give_up_after"] = 0
 	}
+	for _, s := range f.set {
+		name, _, _ := strings.Cut(s, "=")
+		delete(alone, name)
+	}
 	for _, j := range f.jobs {
 		if f.detach {
 			break // they are what was asked for
@@ -156,6 +167,9 @@ func (f *fetch) interrupted(rest []targets.Target) {
 			now, err := f.client.Job(ctx, j.ID)
 			if err != nil || client.Settled(now) {
 				return cmp.Or(err, errEnough)
+			}
+			if !f.made[j.ID] && !now.AutoComplete {
+				return nil
 			}
 			return f.client.Set(ctx, j.ID, alone)
 		})
@@ -229,7 +243,11 @@ func (f *fetch) begin(ctx context.Context, t targets.Target, other *bits.Job) (j
 		Files: []bits.FileSpec{{RemoteName: t.URL, LocalName: t.Path}},
 	}
 	if other != nil {
-		f.note("%s is already being fetched by job %s; following it", progress.Clean(t.Path), other.ID[:8])
+		what := "; following it"
+		if f.detach {
+			what = ""
+		}
+		f.note("%s is already being fetched by job %s%s", progress.Clean(t.Path), other.ID[:8], what)
 	} else {
 		f.made[spec.ID] = true
 	}

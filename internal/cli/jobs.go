@@ -209,8 +209,8 @@ func (a *app) waitCommand() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use: "wait JOB...", Short: "Wait until nothing more happens to jobs by itself", Args: arguments(cobra.MinimumNArgs(1)),
-		Long: `Wait until each job is TRANSFERRED, ACKNOWLEDGED, CANCELLED, ERROR or SUSPENDED; one that completes by itself is waited for until it has.
-The exit code is 0 if all have all the files they were made for, else that of the error; 23 if the time is over.`,
+		Long: `Wait until each job is TRANSFERRED, ACKNOWLEDGED, CANCELLED, ERROR or SUSPENDED; one that completes by itself is waited for until
+it has. The exit code is 0 if all have all the files they were made for, else that of the error; 23 if the time is over.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if timeout < 0 {
@@ -315,6 +315,8 @@ func outcome(j *bits.Job) error {
 func (a *app) watchCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "watch [JOB]", Short: "Print what happens to the jobs, or to one, until Ctrl-C or its end", Args: arguments(cobra.MaximumNArgs(1)),
+		Long: `Print each state that the jobs, or one of them, enter, and how far they are: into a file or a pipe at most every five seconds.
+With --json every event of the local API is printed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if err := a.connect(ctx); err != nil {

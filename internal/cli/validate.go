@@ -26,7 +26,8 @@ BITS_JOB, BITS_FILE, BITS_URL, BITS_ENDPOINT, BITS_SUBJECT, BITS_ISSUER, BITS_SE
 BITS_SHA256 (of the certificate), BITS_PUBLIC_KEY_SHA256. It has 30 seconds. Exit code 0 accepts; anything else declines, with
 the HRESULT that COMMAND printed, or else E_FAIL. It runs in the background of the terminal, so that Ctrl-C is no decline.
 
-A job that is active is suspended, attached and resumed. What was accepted before is forgotten.`,
+A transfer under way stops for a moment and goes on over new connections, and so does a job that waits after an error; one that is
+SUSPENDED stays so. What was accepted before is forgotten.`,
 		Example: `  bits validate 3f2a91c0 -- sh -c 'test "$BITS_SHA256" = "$(cat known.sha256)"'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 || cmd.ArgsLenAtDash() != 1 {

@@ -2,6 +2,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -79,7 +80,7 @@ func Run(ctx context.Context, out io.Writer) (err error) {
 	defer d.origin.close()
 	for _, part := range []func() error{d.begin, d.killService, d.decline, d.killApplication} {
 		if err := part(); err != nil {
-			return err
+			return cmp.Or(context.Cause(ctx), err)
 		}
 	}
 	return nil

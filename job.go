@@ -113,7 +113,7 @@ type Job struct {
 	ValidatorRequired   bool          `json:"validator_required"` // certificates must be accepted by an application
 
 	AutoComplete bool     `json:"auto_complete"`     // Complete by itself when TRANSFERRED
-	NoReplace    bool     `json:"no_replace"`        // an automatic Complete never replaces a file
+	NoReplace    bool     `json:"no_replace"`        // Complete never replaces a file
 	Backoff      *Backoff `json:"backoff,omitempty"` // replaces MinimumRetryDelay
 	Strict       bool     `json:"strict"`            // HEAD first; size and ranges demanded, as BITS does
 	GiveUpAfter  Seconds  `json:"give_up_after"`     // a shorter NoProgressTimeout; 0 is none
@@ -125,8 +125,9 @@ type Job struct {
 	Failures       int        `json:"failures"`                  // in a row, without progress
 	TransientSince *time.Time `json:"transient_since,omitempty"` // first transient error without progress since
 	NextRetry      *time.Time `json:"next_retry,omitempty"`
-	Active         Seconds    `json:"active_seconds"` // time in CONNECTING and TRANSFERRING since Resume
-	Resumed        bool       `json:"resumed"`        // Resume was called at least once
+	Active         Seconds    `json:"active_seconds"`     // time in CONNECTING and TRANSFERRING since Resume
+	Expiring       *time.Time `json:"expiring,omitempty"` // when it was first seen to be without activity for 90 days
+	Resumed        bool       `json:"resumed"`            // Resume was called at least once
 	Completing     bool       `json:"completing,omitempty"`
 
 	Files []File `json:"files,omitempty"`
@@ -174,6 +175,7 @@ func Environment(lookup func(string) (string, bool)) map[string]string {
 type File struct {
 	Number     int        `json:"number"` // from 0, in the order added
 	RemoteName string     `json:"remote_name"`
+	Original   string     `json:"original_name,omitempty"` // the remote name before a redirect was reported in it
 	LocalName  string     `json:"local_name"`
 	Temporary  string     `json:"temporary_name,omitempty"`
 	Size       *int64     `json:"size"`                // null: unknown (BG_SIZE_UNKNOWN)
@@ -183,6 +185,7 @@ type File struct {
 	Completed  bool       `json:"completed"`           // it has its final name
 
 	Received int64 `json:"received"` // live: arrived, but promised to nobody
+	Best     int64 `json:"-"`        // live: the most that was ever on stable storage; only what goes beyond it is progress
 }
 
 // TransferredBytes is BytesTransferred of BG_FILE_PROGRESS: only bytes on stable storage.

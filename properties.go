@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -87,11 +89,15 @@ func field[T any](name string, effect Effect, doc string, at func(*Job) *T, chec
 		var v T
 		dec := json.NewDecoder(bytes.NewReader(raw))
 		dec.DisallowUnknownFields()
-		if err := dec.Decode(&v); err != nil {
+		err := dec.Decode(&v)
+		if err == nil && string(bytes.TrimSpace(raw)) == "null" && !nullable(&v) {
+			err = errors.New("null is no value for it")
+		}
+		if err != nil {
 			if e := AsError(err); e.Code != hresult.E_FAIL {
 				return Errorf(e.Code, "cannot set %s: %w", name, err)
 			}
-			return Errorf(hresult.E_INVALIDARG, "cannot set %s to %s: %w", name, raw, err).WithHint("it is: %s", doc)
+			return Errorf(hresult.E_INVALIDARG, "cannot set %s: %w", name, err).WithHint("it is: %s", doc)
 		}
 		if check != nil {
 			if err := check(j, &v); err != nil {
@@ -101,6 +107,15 @@ func field[T any](name string, effect Effect, doc string, at func(*Job) *T, chec
 		*at(j) = v
 		return nil
 	}}
+}
+
+// nullable reports whether null has a meaning: no text, or no value.
+func nullable(v any) bool {
+	switch v.(type) {
+	case *string, **Backoff:
+		return true
+	}
+	return false
 }
 
 // Properties returns the table of settable properties.
@@ -226,6 +241,14 @@ func CheckRemoteName(remote string) error {
 		return bad("the scheme %s is not supported", u.Scheme)
 	case u.Hostname() == "" || u.Opaque != "":
 		return bad("it names no server")
+	case u.User != nil:
+		u.User = nil
+		return Errorf(hresult.E_INVALIDARG, "cannot use a URL of %s with a name or a password in it: everybody who may list the job would read it", u.Host).WithHint("give the login as a header, from a file: -H @FILE with Authorization: Basic ...")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return bad("the port %s is none: ports are 1 to 65535", port)
+		}
 	}
 	for segment := range strings.SplitSeq(u.EscapedPath(), "/") {
 		if len(segment) > MaxPathSegment {
@@ -262,8 +285,8 @@ func NewJob(spec Spec) (*Job, error) {
 // Add appends files: all of them, or, with an error, none.
 // Allowed until the job is final; BG_E_TOO_MANY_FILES_IN_JOB beyond 200.
 func (j *Job) Add(files []FileSpec) error {
-	if j.State.Final() {
-		return Errorf(hresult.BG_E_INVALID_STATE, "cannot add files to job %s: it is %s", j.ID, j.State)
+	if j.State.Final() || j.Completing {
+		return Errorf(hresult.BG_E_INVALID_STATE, "cannot add files to job %s: it is %s, or being completed", j.ID, j.State)
 	}
 	if len(j.Files)+len(files) > MaxFilesInJob {
 		return Errorf(hresult.BG_E_TOO_MANY_FILES_IN_JOB, "cannot add %d files to a job that has %d: %d are allowed", len(files), len(j.Files), MaxFilesInJob)
@@ -273,7 +296,7 @@ func (j *Job) Add(files []FileSpec) error {
 		if err := CheckRemoteName(f.RemoteName); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(all, func(o File) bool { return o.LocalName == f.LocalName }) {
+		if slices.ContainsFunc(all, func(o File) bool { return filepath.Clean(o.LocalName) == filepath.Clean(f.LocalName) }) {
 			return Errorf(hresult.E_INVALIDARG, "cannot add %s twice to one job: the second would replace the first", f.LocalName)
 		}
 		all = append(all, File{Number: len(all), RemoteName: f.RemoteName, LocalName: f.LocalName})

@@ -26,9 +26,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"bits"
 	"bits/hresult"
@@ -50,17 +53,10 @@ func (c *Client) client() *http.Client {
 	c.once.Do(func() {
 		c.http = &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				path := c.Socket
-				if path == "" {
-					path = os.Getenv("BITS_SOCKET")
+				if c.Socket != "" {
+					return ipc.Dial(ctx, c.Socket)
 				}
-				if path == "" {
-					var err error
-					if path, err = ipc.DefaultPath(); err != nil {
-						return nil, err
-					}
-				}
-				return ipc.Dial(ctx, path)
+				return ipc.DialUser(ctx)
 			},
 			IdleConnTimeout: 5 * time.Second,
 		}}
@@ -158,7 +154,10 @@ func (c *Client) Create(ctx context.Context, spec bits.Spec) (*bits.Job, error) 
 		spec.Umask = &mask
 	}
 	if spec.Environment == nil {
-		spec.Environment = bits.Environment(os.LookupEnv)
+		spec.Environment = environment()
+	}
+	if err := checkNames(spec.Files); err != nil {
+		return nil, err
 	}
 	var job bits.Job
 	err := c.Do(ctx, "POST", "/jobs", spec, &job)
@@ -189,7 +188,41 @@ func (c *Client) NeedingValidation(ctx context.Context) ([]bits.Job, error) {
 
 // Add appends files to a job (AddFileSet): all, or none.
 func (c *Client) Add(ctx context.Context, id string, files ...bits.FileSpec) error {
+	if err := checkNames(files); err != nil {
+		return err
+	}
 	return c.Do(ctx, "POST", "/jobs/"+url.PathEscape(id)+"/files", wire.Files{Files: files}, nil)
+}
+
+// checkNames refuses what JSON would change.
+func checkNames(files []bits.FileSpec) error {
+	for _, f := range files {
+		if !utf8.ValidString(f.LocalName) || !utf8.ValidString(f.RemoteName) {
+			return bits.Errorf(hresult.E_INVALIDARG, "cannot use the name %q: it is not valid UTF-8", f.LocalName).In(bits.ContextLocalFile)
+		}
+	}
+	return nil
+}
+
+// environment is what a job takes from this process; the service has another working folder, so its paths are absolute.
+func environment() map[string]string {
+	env := bits.Environment(os.LookupEnv)
+	for name, value := range env {
+		if value == "" || !strings.HasPrefix(name, "SSL_CERT_") {
+			continue
+		}
+		paths := filepath.SplitList(value)
+		if name == "SSL_CERT_FILE" {
+			paths = []string{value}
+		}
+		for i := range paths {
+			if path, err := filepath.Abs(paths[i]); err == nil {
+				paths[i] = path
+			}
+		}
+		env[name] = strings.Join(paths, string(filepath.ListSeparator))
+	}
+	return env
 }
 
 // Set changes properties, all or none; the names are those of the table in docs/api.md.

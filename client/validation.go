@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"bits"
 	"bits/hresult"
@@ -126,13 +127,16 @@ func (v *Validation) answer(ctx context.Context, q bits.Question, judge ServerCe
 			v.cancel(fmt.Errorf("the callback panicked: %v", p))
 		}
 	}()
-	verdict := wire.Verdict{Registration: v.Registration}
+	code := hresult.S_OK
 	if err := judge.ValidateServerCertificate(ctx, q); err != nil {
-		if verdict.Code = bits.AsError(err).Code; !verdict.Code.Failed() {
-			verdict.Code = hresult.E_FAIL
+		if code = bits.AsError(err).Code; !code.Failed() {
+			code = hresult.E_FAIL
 		}
 	}
-	// A verdict that comes too late is refused; there is nothing to be done about it.
+	if ctx.Err() != nil || time.Now().After(q.Deadline) {
+		return // it could not be called: what it says now is no verdict
+	}
+	verdict := wire.Verdict{Registration: v.Registration, Code: &code}
 	v.client.Do(ctx, "POST", "/jobs/"+url.PathEscape(v.job)+"/certificate-validation/"+url.PathEscape(q.ID), verdict, nil)
 }
 

@@ -88,6 +88,13 @@ func TestBadCalls(t *testing.T) {
 		{"no JSON", "POST", "/jobs", `hello`, 400, hresult.E_INVALIDARG, "cannot read the body"},
 		{"nothing", "POST", "/jobs", ``, 400, hresult.E_INVALIDARG, "it is empty"},
 		{"a list", "POST", "/jobs", `[]`, 400, hresult.E_INVALIDARG, "cannot read the body"},
+		{"null", "POST", "/jobs", `null`, 400, hresult.E_INVALIDARG, "JSON object"},
+		{"null for a number", "PATCH", id, `{"no_progress_timeout":null}`, 400, hresult.E_INVALIDARG, "null"},
+		{"null for a choice", "PATCH", id, `{"priority":null}`, 400, hresult.E_INVALIDARG, "null"},
+		{"password in URL", "POST", id + "/files", file("http://joe:s3cret@a/b", filepath.Join(dir, "a")), 400, hresult.E_INVALIDARG, "password"},
+		{"port that is none", "POST", id + "/files", file("http://a:99999/b", filepath.Join(dir, "a")), 400, hresult.E_INVALIDARG, "99999"},
+		{"target that is a device", "POST", id + "/files", file("http://a/b", os.DevNull), 403, hresult.E_ACCESSDENIED, "device"},
+		{"verdict without a code", "POST", id + "/certificate-validation/x", `{"registration":"x"}`, 400, hresult.E_INVALIDARG, "without its hresult"},
 		{"two values", "POST", "/jobs", `{}{}`, 400, hresult.E_INVALIDARG, "something follows"},
 		{"unknown field", "POST", "/jobs", `{"nmae":"x"}`, 400, hresult.E_INVALIDARG, "nmae"},
 		{"too large", "POST", "/jobs", `{"display_name":"` + strings.Repeat("x", 5<<20) + `"}`, 400, hresult.E_INVALIDARG, "too large"},
@@ -294,7 +301,7 @@ func TestDiskOfTheStoreFull(t *testing.T) {
 	dir := bitstest.Dir(t)
 	state := filepath.Join(dir, "state")
 	bitstest.Must(t, os.Mkdir(state, 0o700))
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "none", state).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "none", state).CombinedOutput(); err != nil {
 		t.Skipf("mount: %s", out)
 	}
 	defer exec.Command("umount", state).Run()
@@ -303,7 +310,11 @@ func TestDiskOfTheStoreFull(t *testing.T) {
 	c := config(dir)
 	c.Ready = func() { close(ready) }
 	go func() { done <- daemon.Run(life, c) }()
-	<-ready
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatal(err)
+	}
 	cl := &client.Client{Socket: c.Socket}
 	job, err := cl.Create(ctx, bits.Spec{DisplayName: "before"})
 	bitstest.Must(t, err)

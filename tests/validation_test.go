@@ -588,7 +588,7 @@ func TestForeignAndLateVerdictsAreVoid(t *testing.T) {
 	bitstest.Must(t, s.Resume(ctx, job.ID))
 	q := <-questions
 	say := func(question, registration string) error {
-		return s.Do(ctx, "POST", "/jobs/"+job.ID+"/certificate-validation/"+question, wire.Verdict{Registration: registration}, nil)
+		return s.Do(ctx, "POST", "/jobs/"+job.ID+"/certificate-validation/"+question, wire.Verdict{Registration: registration, Code: new(hresult.Code)}, nil)
 	}
 	for name, err := range map[string]error{"foreign registration": say(q.ID, "FOREIGN"), "no such question": say("NONE", v.Registration)} {
 		if !errors.Is(err, bits.ErrInvalidState) {

@@ -169,7 +169,7 @@ func TestTakeOwnership(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	registration, err := r.q.SetValidator(context.Background(), job.ID, true)
+	registration, err := r.q.SetValidator(job.ID, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -175,16 +176,19 @@ const maxBody = 4 << 20
 
 // read decodes the body of the request: one JSON value with known fields, and nothing after it.
 func (c *call) read(into any) error {
-	dec := json.NewDecoder(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
-	err := dec.Decode(into)
+	if text = bytes.TrimSpace(text); err == nil && !bytes.HasPrefix(text, []byte("{")) {
+		err = errors.New("it is empty, or something else than the JSON object that is needed")
+	}
+	if err == nil {
+		err = dec.Decode(into)
+	}
 	if err == nil {
 		if _, more := dec.Token(); more != io.EOF {
 			err = errors.New("something follows the JSON value")
 		}
-	}
-	if err == io.EOF {
-		err = errors.New("it is empty, and a JSON object is needed")
 	}
 	if err != nil {
 		if e := bits.AsError(err); e.Code != hresult.E_FAIL {
@@ -250,7 +254,7 @@ func (c *call) patch() (any, error) {
 	if err := c.read(&values); err != nil {
 		return nil, err
 	}
-	if err := c.Queue.Set(c.r.Context(), c.job, values); err != nil {
+	if err := c.Queue.Set(c.job, values); err != nil {
 		return nil, err
 	}
 	return c.Queue.Get(c.job)
@@ -272,5 +276,5 @@ func act(a bits.Action) func(*call) (any, error) {
 }
 
 func (c *call) own() (any, error) {
-	return result(hresult.S_OK, c.Queue.Own(c.r.Context(), c.job, c.peer.Owner))
+	return result(hresult.S_OK, c.Queue.Own(c.job, c.peer.Owner))
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -43,13 +42,13 @@ func (c *call) setValidation() (any, error) {
 	if body.Interface != bits.ValidationCallback {
 		return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set %q as the validator of job %s: it is not %s", body.Interface, c.job, bits.ValidationCallback)
 	}
-	set := func(ctx context.Context, id string) (*notify.Registration, error) {
-		return c.Queue.SetValidator(ctx, id, true)
-	}
+	var r *notify.Registration
+	var err error
 	if body.Attach {
-		set = c.Queue.Attach
+		r, err = c.Queue.Attach(c.job)
+	} else {
+		r, err = c.Queue.SetValidator(c.job, true)
 	}
-	r, err := set(c.r.Context(), c.job)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +76,7 @@ func (c *call) setValidation() (any, error) {
 }
 
 func (c *call) removeValidation() (any, error) {
-	_, err := c.Queue.SetValidator(c.r.Context(), c.job, false)
+	_, err := c.Queue.SetValidator(c.job, false)
 	return result(hresult.S_OK, err)
 }
 
@@ -86,7 +85,10 @@ func (c *call) verdict() (any, error) {
 	if err := c.read(&body); err != nil {
 		return nil, err
 	}
-	return result(hresult.S_OK, c.Hub.Answer(c.job, c.r.PathValue("question"), body.Registration, body.Code))
+	if body.Code == nil {
+		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot take a verdict without its hresult").WithHint("0x0 accepts, a code of a failure declines")
+	}
+	return result(hresult.S_OK, c.Hub.Answer(c.job, c.r.PathValue("question"), body.Registration, *body.Code))
 }
 
 // progressEvery is how often a running job is shown to those who follow it.

@@ -24,7 +24,6 @@ import (
 // Main runs the tests of a package, or, in a process that [Command] made, the program itself.
 func Main(m *testing.M) {
 	if os.Getenv("BITS_TEST_PROGRAM") != "" {
-		os.Unsetenv("BITS_TEST_PROGRAM")
 		os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
 	os.Exit(m.Run())

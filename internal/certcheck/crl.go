@@ -11,47 +11,61 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"bits"
 	"bits/hresult"
 )
 
-// Limits of a revocation list.
+// Limits of the check of revocation: what servers and their lists can cost us.
 const (
-	CRLTime = 15 * time.Second // to fetch one
-	CRLSize = 64 << 20
+	CRLTime   = 15 * time.Second // for all lists of one handshake together
+	CRLPoints = 4                // distribution points of a certificate that are asked
+	CRLSize   = 64 << 20         // of a list, and of all lists in memory together
+	CRLMemory = 64               // lists in memory
+	CRLFiles  = 256              // lists on disk
 )
 
-// CRLCache keeps revocation lists until their nextUpdate, in memory and on disk.
+// CRLCache keeps revocation lists until their nextUpdate, in memory and on disk, as far as its limits go.
 // What it holds is not trusted: signature and issuer are verified at each use.
 type CRLCache struct {
 	dir  string
 	mu   sync.Mutex
-	list map[string]*x509.RevocationList // by URL
+	kept []keptList // the one used last at the end
+}
+
+type keptList struct {
+	point string
+	list  *x509.RevocationList
 }
 
 // NewCRLCache keeps its lists in a folder, which is made when it is needed.
 func NewCRLCache(dir string) *CRLCache {
-	return &CRLCache{dir: dir, list: map[string]*x509.RevocationList{}}
+	return &CRLCache{dir: dir}
 }
 
 var errRevoked = errors.New("it is revoked")
 
 // unrevoked returns the chains of which no certificate but the root is revoked.
-// A list that cannot be had, or not be believed, is a failure (SetSecurityFlags, BG_SSL_ENABLE_CRL_CHECK).
+// A list that cannot be had in time, or not be believed, is a failure (SetSecurityFlags, BG_SSL_ENABLE_CRL_CHECK).
+// The end of the context is no verdict: its cause comes out as it is.
 func (p Policy) unrevoked(ctx context.Context, host string, chains [][]*x509.Certificate) ([][]*x509.Certificate, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, CRLTime, fmt.Errorf("the lists did not come within %s", CRLTime))
+	defer cancel()
 	var good [][]*x509.Certificate
 	var bad, unknown error
 	for _, chain := range chains {
 		var fault error
-		for i := 0; i+1 < len(chain) && fault == nil; i++ {
-			if fault = p.revocation(ctx, chain[i], chain[i+1]); fault == nil {
+		for i := 0; i < len(chain) && fault == nil; i++ {
+			if fault = p.revocation(limited, chain[i:]); fault == nil {
 				continue
 			}
 			if errors.Is(fault, errRevoked) {
@@ -67,21 +81,40 @@ func (p Policy) unrevoked(ctx context.Context, host string, chains [][]*x509.Cer
 	switch {
 	case len(good) > 0:
 		return good, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
 	case bad != nil:
 		return nil, bad
 	}
 	return nil, unknown
 }
 
-// revocation returns nil if a list of the issuer says that the certificate is not revoked.
-func (p Policy) revocation(ctx context.Context, cert, issuer *x509.Certificate) error {
+// revocation returns nil if a list of its issuer says that the first certificate of the chain is not revoked, or if it needs none.
+func (p Policy) revocation(ctx context.Context, chain []*x509.Certificate) error {
+	cert := chain[0]
+	if len(chain) == 1 {
+		// Only where an unknown authority is forgiven does a chain end with a certificate that somebody else answers for.
+		if p.Flags&bits.IgnoreUnknownCA == 0 || selfIssued(cert) || p.Roots.has(cert) {
+			return nil
+		}
+		return errors.New("the authority that would say so is not at hand")
+	}
 	now := time.Now()
 	if p.Now != nil {
 		now = p.Now()
 	}
 	fault := errors.New("it names no revocation list")
-	for _, point := range cert.CRLDistributionPoints {
-		list, err := p.CRLs.get(ctx, point, issuer, now, p.Proxy)
+	points := cert.CRLDistributionPoints[:min(len(cert.CRLDistributionPoints), CRLPoints)]
+	for i, point := range points {
+		// Also lists that are at hand cost time.
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		// A server that does not answer leaves time to those after it.
+		deadline, _ := ctx.Deadline()
+		share, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(points)-i))
+		list, err := p.CRLs.get(share, point, chain[1], now, p.Proxy)
+		cancel()
 		if err == nil {
 			if err = listed(list, cert); err == nil || errors.Is(err, errRevoked) {
 				return err
@@ -96,15 +129,13 @@ func (p Policy) revocation(ctx context.Context, cert, issuer *x509.Certificate) 
 func (c *CRLCache) get(ctx context.Context, point string, issuer *x509.Certificate, now time.Time, proxy func(*url.URL) (*url.URL, error)) (*x509.RevocationList, error) {
 	sum := sha256.Sum256([]byte(point))
 	path := filepath.Join(c.dir, hex.EncodeToString(sum[:])+".crl")
-	c.mu.Lock()
-	list := c.list[point]
-	c.mu.Unlock()
+	list := c.recall(point)
 	if list == nil {
 		if data, err := os.ReadFile(path); err == nil {
 			list, _ = x509.ParseRevocationList(data)
 		}
 	}
-	if list != nil && believable(list, issuer, now) == nil {
+	if list != nil && believable(list, point, issuer, now) == nil {
 		return list, nil
 	}
 	data, err := fetch(ctx, point, proxy)
@@ -115,14 +146,12 @@ func (c *CRLCache) get(ctx context.Context, point string, issuer *x509.Certifica
 		data = block.Bytes
 	}
 	if list, err = x509.ParseRevocationList(data); err == nil {
-		err = believable(list, issuer, now)
+		err = believable(list, point, issuer, now)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the list at %s: %w", point, err)
 	}
-	c.mu.Lock()
-	c.list[point] = list
-	c.mu.Unlock()
+	c.remember(point, list)
 	// On disk it saves a fetch after a restart; that it cannot be kept is no fault of the certificate.
 	if os.MkdirAll(c.dir, 0o700) == nil {
 		if f, err := os.CreateTemp(c.dir, "new-*"); err == nil {
@@ -131,16 +160,65 @@ func (c *CRLCache) get(ctx context.Context, point string, issuer *x509.Certifica
 				os.Remove(f.Name())
 			}
 		}
+		c.clear()
 	}
 	return list, nil
 }
 
+// recall returns the list of a distribution point from memory, or nil.
+func (c *CRLCache) recall(point string) *x509.RevocationList {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.kept, func(k keptList) bool { return k.point == point })
+	if i < 0 {
+		return nil
+	}
+	k := c.kept[i]
+	c.kept = append(slices.Delete(c.kept, i, i+1), k)
+	return k.list
+}
+
+// remember keeps a list in memory; those that were not used for longest make room.
+func (c *CRLCache) remember(point string, list *x509.RevocationList) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept = slices.DeleteFunc(c.kept, func(k keptList) bool { return k.point == point })
+	c.kept = append(c.kept, keptList{point, list})
+	size := 0
+	for _, k := range c.kept {
+		size += len(k.list.Raw)
+	}
+	for len(c.kept) > CRLMemory || size > CRLSize {
+		size -= len(c.kept[0].list.Raw)
+		c.kept = slices.Delete(c.kept, 0, 1)
+	}
+}
+
+// clear removes the oldest files when there are too many, also what a crash left of a file that was being written.
+func (c *CRLCache) clear() {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil || len(entries) <= CRLFiles {
+		return
+	}
+	var files []fs.FileInfo
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			files = append(files, info)
+		}
+	}
+	slices.SortFunc(files, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, f := range files[:max(len(files)-CRLFiles, 0)] {
+		os.Remove(filepath.Join(c.dir, f.Name()))
+	}
+}
+
+// fetch gets what is at a distribution point.
+// Its Transport knows http and https only, also behind a redirect, and of proxies only that of the job: none of our own environment.
+// Redirects are followed up to net/http's limit of ten.
 func fetch(ctx context.Context, point string, proxy func(*url.URL) (*url.URL, error)) ([]byte, error) {
 	if !strings.HasPrefix(point, "http://") && !strings.HasPrefix(point, "https://") {
 		return nil, fmt.Errorf("%s is not at an http URL", point)
 	}
-	ctx, cancel := context.WithTimeout(ctx, CRLTime)
-	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, point, nil)
 	if err != nil {
 		return nil, err
@@ -164,8 +242,9 @@ func fetch(ctx context.Context, point string, proxy func(*url.URL) (*url.URL, er
 	return data, err
 }
 
-// believable checks issuer, signature, dates, and that the list says nothing that we do not understand.
-func believable(list *x509.RevocationList, issuer *x509.Certificate, now time.Time) error {
+// believable checks issuer, signature, dates, that the list is the one of its distribution point, and that it says nothing that we do
+// not understand.
+func believable(list *x509.RevocationList, point string, issuer *x509.Certificate, now time.Time) error {
 	switch {
 	case !bytes.Equal(list.RawIssuer, issuer.RawSubject):
 		return fmt.Errorf("it is of another issuer, %s", list.Issuer)
@@ -180,6 +259,13 @@ func believable(list *x509.RevocationList, issuer *x509.Certificate, now time.Ti
 		if x.Critical && !x.Id.Equal(oidIssuingDistributionPoint) {
 			return fmt.Errorf("it has the critical extension %s, which is unknown", x.Id)
 		}
+	}
+	scope, err := scopeOf(list)
+	if err != nil {
+		return err
+	}
+	if !scope.at(point) {
+		return errors.New("it does not cover this distribution point")
 	}
 	return list.CheckSignatureFrom(issuer)
 }
@@ -199,19 +285,52 @@ type distributionPoint struct {
 	OnlyAttributes  bool           `asn1:"optional,tag:5"`
 }
 
-// listed returns nil if the list covers the certificate and does not hold it.
-func listed(list *x509.RevocationList, cert *x509.Certificate) error {
+// scopeOf returns what a list covers; the zero value is everything of its issuer.
+func scopeOf(list *x509.RevocationList) (scope distributionPoint, err error) {
 	for _, x := range list.Extensions {
 		if !x.Id.Equal(oidIssuingDistributionPoint) {
 			continue
 		}
-		var scope distributionPoint
 		if rest, err := asn1.Unmarshal(x.Value, &scope); err != nil || len(rest) > 0 {
-			return errors.New("the scope of the list cannot be read")
+			return scope, errors.New("its scope cannot be read")
 		}
-		if scope.Indirect || scope.OnlyAttributes || scope.SomeReasons.BitLength > 0 || scope.OnlyUsers && cert.IsCA || scope.OnlyAuthorities && !cert.IsCA {
-			return errors.New("the list does not cover it")
+	}
+	return scope, nil
+}
+
+// at reports whether the list is the one of this URL: if it carries the name of its distribution point, one of its URIs must be that.
+// An authority that divides its certificates among several lists signs them all alike, and one of them proves nothing about the
+// certificates of another. A name that is relative to the issuer is not a URL.
+func (d distributionPoint) at(point string) bool {
+	if len(d.Name.FullBytes) == 0 {
+		return true
+	}
+	const fullName, uri = 0, 6
+	var names asn1.RawValue
+	if rest, err := asn1.Unmarshal(d.Name.Bytes, &names); err != nil || len(rest) > 0 || names.Class != asn1.ClassContextSpecific || names.Tag != fullName {
+		return false
+	}
+	for rest := names.Bytes; len(rest) > 0; {
+		var name asn1.RawValue
+		var err error
+		if rest, err = asn1.Unmarshal(rest, &name); err != nil {
+			return false
 		}
+		if name.Class == asn1.ClassContextSpecific && name.Tag == uri && string(name.Bytes) == point {
+			return true
+		}
+	}
+	return false
+}
+
+// listed returns nil if the list covers the certificate and does not hold it.
+func listed(list *x509.RevocationList, cert *x509.Certificate) error {
+	scope, err := scopeOf(list)
+	if err != nil {
+		return err
+	}
+	if scope.Indirect || scope.OnlyAttributes || scope.SomeReasons.BitLength > 0 || scope.OnlyUsers && cert.IsCA || scope.OnlyAuthorities && !cert.IsCA {
+		return errors.New("the list does not cover it")
 	}
 	for _, entry := range list.RevokedCertificateEntries {
 		for _, x := range entry.Extensions {

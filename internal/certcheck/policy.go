@@ -165,7 +165,7 @@ func (p Policy) top(sent []*x509.Certificate) (*x509.Certificate, error) {
 		if weak[c.SignatureAlgorithm] {
 			return nil, fmt.Errorf("the signature of %s uses the algorithm %s, which is broken", c.Subject, c.SignatureAlgorithm)
 		}
-		if issued(c, c) && len(c.AuthorityKeyId) == 0 || issued(c, c) && bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId) {
+		if selfIssued(c) {
 			if err := c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature); err != nil {
 				return nil, fmt.Errorf("the signature of %s is broken: %w", c.Subject, err)
 			}
@@ -198,6 +198,11 @@ func (p Policy) top(sent []*x509.Certificate) (*x509.Certificate, error) {
 func issued(issuer, c *x509.Certificate) bool {
 	return bytes.Equal(issuer.RawSubject, c.RawIssuer) &&
 		(len(issuer.SubjectKeyId) == 0 || len(c.AuthorityKeyId) == 0 || bytes.Equal(issuer.SubjectKeyId, c.AuthorityKeyId))
+}
+
+// selfIssued reports whether a certificate names itself as its issuer, by name and by key.
+func selfIssued(c *x509.Certificate) bool {
+	return issued(c, c) && (len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId))
 }
 
 var weak = map[x509.SignatureAlgorithm]bool{

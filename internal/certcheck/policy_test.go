@@ -269,7 +269,6 @@ func TestEndpoint(t *testing.T) {
 
 // revocationCase is a server of lists, and what became of a certificate that points to it.
 func TestRevocation(t *testing.T) {
-	const ok, revoked, unknown = hresult.S_OK, hresult.ERROR_WINHTTP_SECURE_CERT_REVOKED, hresult.ERROR_WINHTTP_SECURE_CERT_REV_FAILED
 	lists := map[string]func() []byte{}
 	var fetched atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

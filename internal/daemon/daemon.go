@@ -22,6 +22,7 @@ import (
 	"bits/internal/queue"
 	"bits/internal/scheduler"
 	"bits/internal/store"
+	"bits/internal/tempfile"
 	"bits/internal/wire"
 )
 
@@ -35,62 +36,59 @@ type Config struct {
 	Ready     func() // called when the socket answers
 }
 
-// DefaultState is BITS_STATE_DIR, or the folder "bits" in the state folder of the user (XDG_STATE_HOME).
-func DefaultState() (string, error) {
-	if dir := os.Getenv("BITS_STATE_DIR"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "bits"), nil
-	}
-	return defaultState()
-}
+// DefaultState is the state folder of this user.
+func DefaultState() (string, error) { return ipc.StateDir() }
 
-// DefaultSocket is BITS_SOCKET, or the path that ipc chooses.
-func DefaultSocket() (string, error) {
-	if path := os.Getenv("BITS_SOCKET"); path != "" {
-		return path, nil
-	}
-	return ipc.DefaultPath()
-}
+// DefaultSocket is where the service of this user listens.
+func DefaultSocket() (string, error) { return ipc.DefaultPath() }
 
 // Run runs the service until the context ends, it is told to stop, or it has been idle.
 // Then every transfer has stopped at a checkpoint and every job is recorded.
 func Run(ctx context.Context, c Config) error {
-	if err := os.MkdirAll(c.State, 0o700); err != nil {
-		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot make the state folder: %w", err).WithHint("set BITS_STATE_DIR to a folder of yours")
+	if err := ipc.Folder(c.State); err != nil {
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot use the state folder: %w", err).WithHint("set BITS_STATE_DIR to a folder of yours that nobody else can change")
 	}
 	unlock, err := ipc.Lock(filepath.Join(c.State, "lock"))
 	if err != nil {
 		return bits.Errorf(hresult.ERROR_SHARING_VIOLATION, "cannot use the state folder %s: %w", c.State, err).WithHint("another service has it; stop that one, or set BITS_STATE_DIR to another folder")
 	}
 	defer unlock()
+	for {
+		// A job that came in the moment in which an idle service ended begins its next life.
+		if busy, err := life(ctx, c); !busy || ctx.Err() != nil {
+			return err
+		}
+		c.Ready = nil
+	}
+}
+
+// life is one life of the service, from its first request to its last.
+// It reports whether there is work after an end that was chosen for idleness.
+func life(ctx context.Context, c Config) (work bool, err error) {
 	s, err := store.Open(ctx, c.State)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer s.Close()
 	hub := notify.New()
 	q, err := queue.Open(ctx, s, hub)
 	if err != nil {
-		return err
+		return false, err
 	}
+	recover := q.Recover()
 	listener, err := ipc.Listen(c.Socket)
 	if err != nil {
-		return err
+		return false, bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, "%w", err).WithHint("set BITS_SOCKET to another path, or stop the service that has this one")
 	}
-	defer listener.Close()
-
+	if err := ipc.Publish(c.State, c.Socket); err != nil {
+		listener.Close()
+		return false, tempfile.Error(err, "write", c.State)
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	if err := q.Recover(ctx); err != nil {
-		return err
-	}
-	crls := certcheck.NewCRLCache(filepath.Join(c.State, "crl"))
-	m := mover{crls: crls, hub: hub}
+	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub}
 	planner := scheduler.New(q, m.run, c.Scheduler)
-	started := time.Now()
-	build := Executable()
+	started, build := time.Now(), Executable()
 	var connections atomic.Int64
 	server := &http.Server{
 		Handler: (&api.Server{
@@ -105,6 +103,7 @@ func Run(ctx context.Context, c Config) error {
 			switch state {
 			case http.StateNew:
 				connections.Add(1)
+				hub.Wake()
 			case http.StateClosed, http.StateHijacked:
 				connections.Add(-1)
 				hub.Wake()
@@ -114,8 +113,11 @@ func Run(ctx context.Context, c Config) error {
 		ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() {
+		if err := serve(ctx, server, listener, c); !errors.Is(err, http.ErrServerClosed) {
+			stop(errServe{err})
+		}
+	}()
 	c.Log.Info("the service is ready", "socket", c.Socket, "state", c.State, "pid", os.Getpid(), "build", build.ID)
 	if c.Ready != nil {
 		c.Ready()
@@ -128,31 +130,74 @@ func Run(ctx context.Context, c Config) error {
 	}
 	scheduled := make(chan struct{})
 	go func() {
+		go recover() // beside the rest: a disk that does not answer holds up its own job only
 		planner.Run(ctx)
 		close(scheduled)
 	}()
-	select {
-	case err = <-served:
-		stop(err)
-	case <-ctx.Done():
-	}
-	<-scheduled
-	c.Log.Info("the service ends", "why", context.Cause(ctx))
+	<-ctx.Done()
+	why := context.Cause(ctx)
 	grace, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if server.Shutdown(grace) != nil {
 		server.Close()
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
+	<-scheduled
+	c.Log.Info("the service ends", "why", why)
+	var failed errServe
+	if errors.As(why, &failed) {
+		return false, failed.error
 	}
-	return err
+	return errors.Is(why, errIdle) && busy(q), nil
+}
+
+// reachEvery is how often the service looks whether it can be reached.
+const reachEvery = 2 * time.Second
+
+// serve serves until the server is shut down.
+// It listens anew when its socket has gone: the runtime folder of a user is removed when he logs out.
+func serve(ctx context.Context, server *http.Server, l net.Listener, c Config) error {
+	served := make(chan error)
+	go func() { served <- server.Serve(l) }()
+	tick := time.NewTicker(reachEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-served:
+			return err
+		case <-tick.C:
+		}
+		if ctx.Err() != nil || !ipc.Gone(l) {
+			continue
+		}
+		path := c.Socket
+		next, err := ipc.Listen(path)
+		if err != nil {
+			if path, err = ipc.DefaultPath(); err == nil {
+				next, err = ipc.Listen(path)
+			}
+		}
+		if err != nil {
+			c.Log.Warn("nobody can reach the service", "why", err)
+			continue
+		}
+		c.Log.Info("the socket had gone, and is made anew", "socket", path)
+		if err := ipc.Publish(c.State, path); err != nil {
+			c.Log.Warn("cannot say where the service listens", "why", err)
+		}
+		l.Close()
+		<-served
+		l = next
+		go func() { served <- server.Serve(next) }()
+	}
 }
 
 var (
 	errStopped = errors.New("it was told to stop")
 	errIdle    = errors.New("it has nothing to do")
 )
+
+// errServe is why the service ends when it cannot serve any more.
+type errServe struct{ error }
 
 // busy reports whether the service has work of its own: a job that is QUEUED, running, TRANSIENT_ERROR or being completed.
 func busy(q *queue.Queue) bool {
@@ -169,18 +214,17 @@ func busy(q *queue.Queue) bool {
 func idle(ctx context.Context, q *queue.Queue, connections *atomic.Int64, after time.Duration) {
 	for {
 		changed := q.Changed()
-		var due <-chan time.Time
-		if connections.Load() == 0 && !busy(q) {
-			timer := time.NewTimer(after)
-			defer timer.Stop()
-			due = timer.C
+		timer := time.NewTimer(after)
+		if connections.Load() > 0 || busy(q) {
+			timer.Stop()
 		}
 		select {
 		case <-changed:
-		case <-due:
+		case <-timer.C:
 			return
 		case <-ctx.Done():
 			return
 		}
+		timer.Stop()
 	}
 }

@@ -32,7 +32,7 @@ func Listen(path string) (net.Listener, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
-	if err := folder(filepath.Dir(path)); err != nil {
+	if err := Folder(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
 	}
 	// Two that start at once must not both find the socket dead and remove each other's.
@@ -59,11 +59,36 @@ func Listen(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // what is there then may be another's
+	err = os.Chmod(path, 0o600)
+	info, lerr := os.Lstat(path)
+	if err = errors.Join(err, lerr); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
 	}
-	return l, nil
+	return &listener{l, path, info}, nil
+}
+
+// listener knows its own socket.
+type listener struct {
+	net.Listener
+	path string
+	own  fs.FileInfo
+}
+
+// Gone reports whether nobody can reach the listener any more: its socket was removed or replaced.
+func Gone(l net.Listener) bool {
+	own := l.(*listener)
+	info, err := os.Lstat(own.path)
+	return err != nil || !os.SameFile(info, own.own)
+}
+
+// Close closes the listener and removes its socket.
+func (l *listener) Close() error {
+	if !Gone(l) {
+		os.Remove(l.path)
+	}
+	return l.Listener.Close()
 }
 
 // checkPath refuses what does not fit a socket address.
@@ -74,8 +99,8 @@ func checkPath(path string) error {
 	return nil
 }
 
-// folder makes the folder of the socket, or checks that no other user could replace the socket in it.
-func folder(dir string) error {
+// Folder makes a folder that only this user can open, or checks that no other user can change what is in it.
+func Folder(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
@@ -137,17 +162,20 @@ func PeerOf(c net.Conn) (Peer, error) {
 	return p, failed
 }
 
-// DefaultPath is where the service of this user listens: in XDG_RUNTIME_DIR, else in a folder of the user's own in /tmp.
-func DefaultPath() (string, error) {
+// defaultPath is in XDG_RUNTIME_DIR, if that is this user's and can be written, else in a folder of the user's own in /tmp.
+func defaultPath(name string) (string, error) {
+	name += ".sock"
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		if path := filepath.Join(dir, "bits", "bits.sock"); checkPath(path) == nil {
-			if info, err := os.Stat(dir); err == nil && info.IsDir() {
-				return path, nil
-			}
+		path := filepath.Join(dir, "bits", name)
+		info, err := os.Stat(dir)
+		if err == nil && info.IsDir() && info.Sys().(*syscall.Stat_t).Uid == uint32(os.Geteuid()) && unix.Access(dir, unix.W_OK|unix.X_OK) == nil && checkPath(path) == nil {
+			return path, nil
 		}
 	}
-	return fmt.Sprintf("/tmp/bits-%d/bits.sock", os.Geteuid()), nil
+	return fmt.Sprintf("/tmp/bits-%d/%s", os.Geteuid(), name), nil
 }
+
+func absolute(path string) (string, error) { return filepath.Abs(path) }
 
 // Lock takes the lock at path, or fails with ErrInUse.
 // It ends with the process at the latest; the file stays.
@@ -166,8 +194,10 @@ func Lock(path string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// Detach makes the command outlive this process and its terminal.
+// Detach makes the command outlive this process and its terminal, and inherit none of its files: a lock of the caller's would be held by
+// the service.
 func Detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Dir = "/"
+	keepNothing()
 }

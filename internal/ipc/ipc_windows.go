@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"github.com/Microsoft/go-winio"
 	"golang.org/x/sys/windows"
@@ -39,8 +38,8 @@ const pipes = `\\.\pipe\`
 
 // Listen listens on the named pipe at path, which only this user, administrators and the system can open.
 func Listen(path string) (net.Listener, error) {
-	if !strings.HasPrefix(path, pipes) {
-		return nil, fmt.Errorf(`cannot listen at %s: a pipe is named \\.\pipe\NAME`, path)
+	if err := checkPath(path); err != nil {
+		return nil, err
 	}
 	l, err := winio.ListenPipe(path, &winio.PipeConfig{SecurityDescriptor: "D:P(A;;GA;;;" + Self().Owner + ")(A;;GA;;;BA)(A;;GA;;;SY)"})
 	if errors.Is(err, windows.ERROR_ACCESS_DENIED) {
@@ -52,30 +51,59 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// Dial connects to the service at path.
-func Dial(ctx context.Context, path string) (net.Conn, error) {
-	return winio.DialPipeContext(ctx, path)
+// checkPath refuses what is no pipe of this machine.
+func checkPath(path string) error {
+	if !strings.HasPrefix(path, pipes) {
+		return fmt.Errorf(`cannot use the pipe %s: a pipe is named \\.\pipe\NAME`, path)
+	}
+	return nil
 }
 
-var getNamedPipeClientProcessID = windows.NewLazySystemDLL("kernel32.dll").NewProc("GetNamedPipeClientProcessId")
+// Dial connects to the service at path.
+// A pipe of another user is not spoken to, unless that is an administrator or the system: while the service is away, anybody can make
+// a pipe of its name.
+func Dial(ctx context.Context, path string) (net.Conn, error) {
+	// The number of a process on another machine would be taken for one of ours.
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	conn, err := winio.DialPipeContext(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := peerOf(conn, windows.GetNamedPipeServerProcessId)
+	if err == nil && p.Owner != Self().Owner && !p.Admin && p.Owner != localSystem {
+		err = fmt.Errorf("cannot trust the service at %s: it belongs to %s", path, p.Owner)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+const localSystem = "S-1-5-18"
 
 // PeerOf says who is at the other end, by the token of the process that opened the pipe.
-func PeerOf(c net.Conn) (Peer, error) {
+func PeerOf(c net.Conn) (Peer, error) { return peerOf(c, windows.GetNamedPipeClientProcessId) }
+
+// peerOf says who is at one end of a pipe; process finds the process there.
+func peerOf(c net.Conn, process func(pipe windows.Handle, pid *uint32) error) (Peer, error) {
 	pipe, ok := c.(interface{ Fd() uintptr })
 	if !ok {
 		return Peer{}, fmt.Errorf("cannot identify the peer: %w", ErrNotLocal)
 	}
 	var pid uint32
-	if done, _, err := getNamedPipeClientProcessID.Call(pipe.Fd(), uintptr(unsafe.Pointer(&pid))); done == 0 {
+	if err := process(windows.Handle(pipe.Fd()), &pid); err != nil {
 		return Peer{}, fmt.Errorf("cannot identify the peer: %w", err)
 	}
-	process, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
+	handle, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
 	if err != nil {
 		return Peer{}, fmt.Errorf("cannot identify the peer: %w", err)
 	}
-	defer windows.CloseHandle(process)
+	defer windows.CloseHandle(handle)
 	var token windows.Token
-	if err := windows.OpenProcessToken(process, windows.TOKEN_QUERY, &token); err != nil {
+	if err := windows.OpenProcessToken(handle, windows.TOKEN_QUERY, &token); err != nil {
 		return Peer{}, fmt.Errorf("cannot identify the peer: %w", err)
 	}
 	defer token.Close()
@@ -84,8 +112,13 @@ func PeerOf(c net.Conn) (Peer, error) {
 	return p, err
 }
 
-// DefaultPath is the pipe of this user's service.
-func DefaultPath() (string, error) { return pipes + "bits-" + Self().Owner, nil }
+func defaultPath(name string) (string, error) { return pipes + name + "-" + Self().Owner, nil }
+
+// Gone reports whether nobody can reach the listener any more, which does not happen to a pipe.
+func Gone(net.Listener) bool { return false }
+
+// Folder makes a folder; who may open it is decided by the access list that it inherits.
+func Folder(dir string) error { return os.MkdirAll(dir, 0o700) }
 
 // Lock takes the lock at path, or fails with ErrInUse.
 // It ends with the process at the latest; the file stays.

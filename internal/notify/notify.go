@@ -6,6 +6,7 @@ package notify
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"time"
 
@@ -52,7 +53,13 @@ type Registration struct {
 	Replaced  chan struct{}      // closed when another application, or none, took its place
 
 	gone    chan struct{} // closed when the application is gone
-	pending map[string]chan hresult.Code
+	pending map[string]pending
+}
+
+// pending is a question that waits for its verdict.
+type pending struct {
+	endpoint string
+	verdict  chan hresult.Code
 }
 
 // Register makes the caller the application of the job.
@@ -64,7 +71,7 @@ func (h *Hub) Register(job string) *Registration {
 	r := &Registration{
 		ID: rand.Text(), Job: job,
 		Questions: make(chan bits.Question), Replaced: make(chan struct{}),
-		gone: make(chan struct{}), pending: map[string]chan hresult.Code{},
+		gone: make(chan struct{}), pending: map[string]pending{},
 	}
 	h.current[job] = r
 	return r
@@ -103,6 +110,18 @@ func (h *Hub) Attached(job string) bool {
 	return h.current[job] != nil
 }
 
+// Asking returns the server whose certificate the application of the job is judging now, or "".
+func (h *Hub) Asking(job string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.current[job]; r != nil {
+		for _, p := range r.pending {
+			return p.endpoint
+		}
+	}
+	return ""
+}
+
 // Count is the number of applications attached.
 func (h *Hub) Count() int {
 	h.mu.Lock()
@@ -110,9 +129,15 @@ func (h *Hub) Count() int {
 	return len(h.current)
 }
 
+// ErrCannotBeCalled is what errors.Is finds in every [CannotBeCalled].
+// An application may decline with the same code, which is a decline.
+var ErrCannotBeCalled = errors.New("the application cannot be called")
+
 // CannotBeCalled is the error of a question that reached nobody, or got no answer.
 func CannotBeCalled(endpoint, why string) *bits.Error {
-	return bits.Errorf(hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED, "cannot ask about the certificate of %s: %s", endpoint, why).In(bits.ContextCertificateCallback)
+	e := bits.Errorf(hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED, "cannot ask about the certificate of %s: %s", endpoint, why)
+	e.Err = ErrCannotBeCalled
+	return e.In(bits.ContextCertificateCallback)
 }
 
 // Ask asks the application of the job and waits for its verdict.
@@ -125,7 +150,7 @@ func (h *Hub) Ask(ctx context.Context, q bits.Question) error {
 	h.mu.Lock()
 	r := h.current[q.Job]
 	if r != nil {
-		r.pending[q.ID] = answer
+		r.pending[q.ID] = pending{q.Endpoint, answer}
 	}
 	h.mu.Unlock()
 	if r == nil {
@@ -175,11 +200,11 @@ func (h *Hub) Answer(job, question, registration string, code hresult.Code) erro
 	if r == nil || r.ID != registration {
 		return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take the verdict on question %s: its registration is not the current one", question).WithHint("only the application that set itself last may answer")
 	}
-	answer, ok := r.pending[question]
+	asked, ok := r.pending[question]
 	if !ok {
 		return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take the verdict on question %s: it is not open", question).WithHint("it was answered, or its deadline has passed")
 	}
 	delete(r.pending, question)
-	answer <- code
+	asked.verdict <- code
 	return nil
 }

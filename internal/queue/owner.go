@@ -1,10 +1,12 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"bits"
@@ -24,31 +26,29 @@ func (q *Queue) Act(ctx context.Context, id string, a bits.Action) (hresult.Code
 	case bits.Suspend:
 		err := q.change(id, func(j *bits.Job, _ *store.Change) error { return move(j, a) })
 		if err == nil {
-			q.halt(ctx, id)
+			q.halt(id)
 		}
 		return hresult.S_OK, err
 	case bits.Complete:
-		err := q.change(id, func(j *bits.Job, _ *store.Change) error {
-			if err := move(j, a); err != nil {
-				return err
-			}
-			// The intent is recorded first; the state follows when every file has its name.
-			j.State = bits.StateSuspended
-			if allFinished(j) {
-				j.State = bits.StateTransferred
-			}
-			j.Completing = true
-			return nil
-		})
-		if err != nil {
+		if err := q.intend(id); err != nil {
 			return 0, err
 		}
-		q.halt(ctx, id)
+		q.halt(id)
 		return q.rename(id, false)
 	case bits.Cancel:
-		return q.end(ctx, id, a)
+		return q.end(id, a)
 	}
 	return 0, bits.Errorf(hresult.E_NOTIMPL, "cannot %s a job: that is no action of its owner", a)
+}
+
+// intend records that a job is to be completed; the state follows when every file has its name.
+func (q *Queue) intend(id string) error {
+	return q.change(id, func(j *bits.Job, _ *store.Change) error {
+		before := j.State
+		err := move(j, bits.Complete)
+		j.State, j.Completing = before, true
+		return err
+	})
 }
 
 func resume(j *bits.Job) error {
@@ -73,7 +73,8 @@ func allFinished(j *bits.Job) bool {
 }
 
 // rename gives the finished files of a job their names, removes the others, and makes the job ACKNOWLEDGED.
-// If one cannot be renamed, the job stays as it is, and Complete can be called again.
+// If one cannot be renamed, the others are all the same; the job is then TRANSFERRED if it was, else SUSPENDED, and Complete can be
+// called again.
 // When it goes on after a crash, a file may have its name already.
 func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 	j, err := q.Get(id)
@@ -81,7 +82,11 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 		return 0, err
 	}
 	code := hresult.S_OK
-	completed := map[int]bool{}
+	if len(j.Files) == 0 {
+		code = hresult.BG_S_PARTIAL_COMPLETE
+	}
+	var named, gone []int
+	var failed error
 	for i := range j.Files {
 		f := &j.Files[i]
 		if f.Completed {
@@ -91,28 +96,35 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 			code = hresult.BG_S_PARTIAL_COMPLETE
 			continue
 		}
-		if err = renameOne(j, f, afterCrash); err != nil {
-			break
+		err := renameOne(j, f, afterCrash)
+		_, missing := os.Lstat(f.Temporary)
+		switch {
+		case errors.Is(err, errGone):
+			gone = append(gone, i)
+		case err == nil || errors.Is(missing, fs.ErrNotExist): // the name is there, though perhaps not on stable storage
+			named = append(named, i)
 		}
-		completed[i] = true
+		failed = cmp.Or(failed, err)
 	}
-	if err == nil && len(j.Files) == 0 {
-		code = hresult.BG_S_PARTIAL_COMPLETE
-	}
-	failed := err
-	err = q.change(id, func(j *bits.Job, c *store.Change) error {
+	err = q.observe(id, func(j *bits.Job, c *store.Change) error {
 		j.Completing = false
-		for i := range completed {
+		for _, i := range named {
 			j.Files[i].Completed = true
-			c.Files = append(c.Files, i)
 		}
-		if failed != nil {
-			return nil
+		for _, i := range gone {
+			j.Files[i].Reset() // Resume fetches it again
 		}
-		return move(j, bits.Complete)
+		c.Files = slices.Concat(named, gone)
+		if failed == nil {
+			return move(j, bits.Complete)
+		}
+		if j.State != bits.StateTransferred {
+			j.State = bits.StateSuspended
+		}
+		return nil
 	})
-	if err = errors.Join(failed, err); err != nil {
-		return 0, err
+	if failed != nil || err != nil {
+		return 0, cmp.Or(failed, err)
 	}
 	q.hub.Remove(id)
 	if j, err = q.Get(id); err == nil && code == hresult.BG_S_PARTIAL_COMPLETE && !clean(j) {
@@ -121,13 +133,16 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 	return code, nil
 }
 
+var errGone = errors.New("its temporary file is gone")
+
 func renameOne(j *bits.Job, f *bits.File, afterCrash bool) error {
 	if _, err := os.Lstat(f.Temporary); errors.Is(err, fs.ErrNotExist) {
 		// The crash came between the rename and its record.
 		if info, err := os.Lstat(f.LocalName); err == nil && afterCrash && info.Size() == *f.Size {
 			return nil
 		}
-		return bits.Errorf(hresult.ERROR_FILE_NOT_FOUND, "cannot complete %s: its temporary file %s is gone", f.LocalName, f.Temporary).In(bits.ContextLocalFile)
+		return bits.Errorf(hresult.ERROR_FILE_NOT_FOUND, "cannot complete %s (%s): %w", f.LocalName, f.Temporary, errGone).
+			In(bits.ContextLocalFile).WithHint("somebody removed it; resume the job to fetch it again")
 	}
 	if j.NoReplace {
 		return tempfile.RenameNew(f.Temporary, f.LocalName)
@@ -147,12 +162,12 @@ func clean(j *bits.Job) bool {
 }
 
 // end drops a job: by its owner, or after 90 days.
-func (q *Queue) end(ctx context.Context, id string, a bits.Action) (hresult.Code, error) {
+func (q *Queue) end(id string, a bits.Action) (hresult.Code, error) {
 	err := q.change(id, func(j *bits.Job, _ *store.Change) error { return move(j, a) })
 	if err != nil {
 		return 0, err
 	}
-	q.halt(ctx, id)
+	q.halt(id)
 	q.hub.Remove(id)
 	j, err := q.Get(id)
 	if err == nil && !clean(j) {
@@ -161,9 +176,8 @@ func (q *Queue) end(ctx context.Context, id string, a bits.Action) (hresult.Code
 	return hresult.S_OK, err
 }
 
-// halt stops the run of the job, if there is one, and waits for its end.
-// The wait ends with ctx; the run ends all the same.
-func (q *Queue) halt(ctx context.Context, id string) {
+// halt stops the run of the job, if there is one, and returns when it has ended.
+func (q *Queue) halt(id string) {
 	q.mu.Lock()
 	var run *Run
 	if e := q.jobs[id]; e != nil {
@@ -172,24 +186,18 @@ func (q *Queue) halt(ctx context.Context, id string) {
 	q.mu.Unlock()
 	if run != nil {
 		run.Stop()
-		select {
-		case <-run.done:
-		case <-ctx.Done():
-		}
+		<-run.done
 	}
 }
 
 // Own makes the caller the owner of the job, and removes what the owner before trusted it with: custom headers, and the variables of
 // proxies, which may hold passwords.
 // The requirement of a validator stays, but nothing is remembered as accepted: the job fails closed.
-func (q *Queue) Own(ctx context.Context, id, owner string) error {
-	defer q.hold(ctx, id)()
+func (q *Queue) Own(id, owner string) error {
+	defer q.hold(id)()
 	return q.change(id, func(j *bits.Job, c *store.Change) error {
-		switch {
-		case j.State.Final():
+		if j.State.Final() {
 			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take job %s: it is %s", id, j.State)
-		case q.jobs[id].run != nil:
-			return stillRuns(id)
 		}
 		j.Owner, j.Secrets, c.ForgetAccepted = owner, j.Secrets.ForAnother(), true
 		q.hub.Remove(id)
@@ -197,21 +205,17 @@ func (q *Queue) Own(ctx context.Context, id, owner string) error {
 	})
 }
 
-func stillRuns(id string) error {
-	return bits.Errorf(hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE, "cannot change job %s: its transfer has not stopped in time", id)
-}
-
 // SetValidator is SetServerCertificateValidationInterface: with on the caller becomes the application that judges the job's
 // certificates, without it nobody does.
 // Either way the memory of accepted certificates is emptied.
 // Allowed in SUSPENDED, ERROR and TRANSFERRED, else BG_E_READ_ONLY_WHEN_JOB_ACTIVE; a refused call changes nothing.
 // The requirement survives a restart; the registration ends with the application.
-func (q *Queue) SetValidator(ctx context.Context, id string, on bool) (*notify.Registration, error) {
+func (q *Queue) SetValidator(id string, on bool) (*notify.Registration, error) {
 	if j, err := q.Get(id); err == nil && j.State.Paused() {
-		q.halt(ctx, id) // a run that is just ending must be over before the rules change
+		defer q.hold(id)() // a run that is just ending must be over before the rules change
 	}
 	return q.setValidator(id, on, func(j *bits.Job) error {
-		if !j.State.Paused() || q.jobs[id].run != nil {
+		if !j.State.Paused() {
 			return bits.Errorf(hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE, "cannot set the validator of job %s while it is %s", id, j.State).WithHint("suspend the job first: bits suspend %s", id)
 		}
 		return nil
@@ -221,12 +225,9 @@ func (q *Queue) SetValidator(ctx context.Context, id string, on bool) (*notify.R
 // Attach does in one step what an application does that comes back to a job in any state: Suspend, SetValidator, Resume.
 // A job that is SUSPENDED or TRANSFERRED stays so.
 // As it is one step, an application or a service that dies in it leaves no job SUSPENDED.
-func (q *Queue) Attach(ctx context.Context, id string) (*notify.Registration, error) {
-	defer q.hold(ctx, id)()
+func (q *Queue) Attach(id string) (*notify.Registration, error) {
+	defer q.hold(id)()
 	return q.setValidator(id, true, func(j *bits.Job) error {
-		if q.jobs[id].run != nil {
-			return stillRuns(id)
-		}
 		if j.State == bits.StateError || j.State == bits.StateTransientError {
 			return resume(j)
 		}
@@ -235,7 +236,7 @@ func (q *Queue) Attach(ctx context.Context, id string) (*notify.Registration, er
 }
 
 // hold stops the run of the job, and keeps the scheduler from beginning another until release is called.
-func (q *Queue) hold(ctx context.Context, id string) (release func()) {
+func (q *Queue) hold(id string) (release func()) {
 	add := func(by int) {
 		q.mu.Lock()
 		defer q.mu.Unlock()
@@ -244,7 +245,7 @@ func (q *Queue) hold(ctx context.Context, id string) (release func()) {
 		}
 	}
 	add(1)
-	q.halt(ctx, id)
+	q.halt(id)
 	return func() {
 		add(-1)
 		q.hub.Wake()
@@ -271,14 +272,9 @@ func (q *Queue) setValidator(id string, on bool, allowed func(*bits.Job) error) 
 	return q.hub.Register(id), nil
 }
 
-// Accepted reports whether the application of the job accepted the certificate at the endpoint.
-func (q *Queue) Accepted(ctx context.Context, job, endpoint string, sha256 [32]byte) (bool, error) {
-	return q.store.Accepted(ctx, job, endpoint, sha256)
-}
-
 // refuse makes a job whose Complete failed by itself an ERROR that its owner can see.
 func (q *Queue) refuse(id string, err error) {
-	q.change(id, func(j *bits.Job, _ *store.Change) error {
+	q.observe(id, func(j *bits.Job, _ *store.Change) error {
 		j.Error = jobError(j, err, -1)
 		j.ErrorCount++
 		if j.State == bits.StateSuspended {
@@ -289,15 +285,27 @@ func (q *Queue) refuse(id string, err error) {
 	})
 }
 
-// CompleteAll completes the TRANSFERRED jobs that complete by themselves.
-// One that cannot be completed becomes ERROR.
-func (q *Queue) CompleteAll(ctx context.Context) {
+// Completable returns the jobs that complete by themselves and have all of their files; that they are to be completed is recorded.
+// The caller completes each with [Queue.Finish].
+// An error says that one could not be recorded, and is to be tried again.
+func (q *Queue) Completable() (ids []string, err error) {
 	for _, v := range q.Snapshot() {
-		if v.Job.AutoComplete && v.Job.State == bits.StateTransferred && !v.Job.Completing {
-			if _, err := q.Act(ctx, v.Job.ID, bits.Complete); err != nil && !errors.Is(err, bits.ErrInvalidState) {
-				q.refuse(v.Job.ID, err)
+		if v.Job.AutoComplete && v.Job.State == bits.StateTransferred && !v.Job.Completing && v.Run == nil && allFinished(v.Job) {
+			if ierr := q.intend(v.Job.ID); ierr == nil {
+				ids = append(ids, v.Job.ID)
+			} else if errors.Is(ierr, store.ErrNotWritten) {
+				err = ierr
 			}
 		}
+	}
+	return ids, err
+}
+
+// Finish completes a job that is to be completed.
+// One that cannot be becomes ERROR.
+func (q *Queue) Finish(id string) {
+	if _, err := q.rename(id, false); err != nil {
+		q.refuse(id, err)
 	}
 }
 
@@ -307,7 +315,7 @@ func (q *Queue) Due() (next time.Time) {
 	now := time.Now()
 	for _, v := range q.Snapshot() {
 		j := v.Job
-		if j.State != bits.StateTransientError {
+		if j.State != bits.StateTransientError || j.Completing {
 			continue
 		}
 		limit := deadline(j)
@@ -321,7 +329,7 @@ func (q *Queue) Due() (next time.Time) {
 			}
 			continue
 		}
-		q.change(j.ID, func(j *bits.Job, _ *store.Change) error {
+		q.observe(j.ID, func(j *bits.Job, _ *store.Change) error {
 			if j.State != bits.StateTransientError {
 				return nil
 			}

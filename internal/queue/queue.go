@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -34,6 +35,8 @@ type Queue struct {
 	mu   sync.Mutex
 	jobs map[string]*entry
 	turn uint64
+
+	pruned time.Time // when old events were last removed; used by Expire alone
 }
 
 type entry struct {
@@ -51,8 +54,16 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 		return nil, err
 	}
 	q := &Queue{store: s, hub: hub, jobs: map[string]*entry{}}
+	now := time.Now()
 	for _, j := range jobs {
 		q.turn++
+		// A time that a wrong clock has put far ahead is not waited for.
+		if j.TransientSince != nil && j.TransientSince.After(now) {
+			j.TransientSince = &now
+		}
+		if at := now.Add(retryDelay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
+			j.NextRetry = &at
+		}
 		q.jobs[j.ID] = &entry{job: j, turn: q.turn}
 		if j.State.Running() {
 			if err := q.change(j.ID, func(j *bits.Job, _ *store.Change) error { return move(j, bits.Yield) }); err != nil {
@@ -63,19 +74,22 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 	return q, nil
 }
 
-// Recover finishes what a crash interrupted: files of completed jobs that have no name yet, and temporary files of final ones.
-func (q *Queue) Recover(ctx context.Context) error {
-	for _, v := range q.Snapshot() {
-		switch {
-		case v.Job.Completing:
-			if _, err := q.rename(v.Job.ID, true); err != nil {
-				q.refuse(v.Job.ID, err)
+// Recover finds what a crash interrupted: files of completed jobs that have no name yet, and temporary files of final ones.
+// It is called before the queue is used; the function that it returns finishes them, and may run beside all else.
+func (q *Queue) Recover() (finish func()) {
+	interrupted := q.Snapshot()
+	return func() {
+		for _, v := range interrupted {
+			switch {
+			case v.Job.Completing:
+				if _, err := q.rename(v.Job.ID, true); err != nil {
+					q.refuse(v.Job.ID, err)
+				}
+			case v.Job.State.Final():
+				clean(v.Job)
 			}
-		case v.Job.State.Final():
-			clean(v.Job)
 		}
 	}
-	return ctx.Err()
 }
 
 var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -119,8 +133,10 @@ func (q *Queue) Create(ctx context.Context, owner string, spec bits.Spec) (*bits
 	name(j)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if e := q.jobs[j.ID]; e != nil {
-		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot create job %s: it was created at this moment", j.ID)
+	if e := q.jobs[j.ID]; e != nil && e.job.Owner == owner {
+		return q.live(e), nil // the same call came twice at once
+	} else if e != nil {
+		return nil, notFound(j.ID)
 	}
 	q.jobs[j.ID] = &entry{job: j}
 	err = q.locked(j.ID, func(j *bits.Job, c *store.Change) error {
@@ -179,7 +195,7 @@ func (q *Queue) Add(id string, files []bits.FileSpec) error {
 
 // Set changes properties of a job.
 // Where the rules of its connections change, no request is sent under the old ones after Set has returned.
-func (q *Queue) Set(ctx context.Context, id string, values map[string]bits.RawMessage) error {
+func (q *Queue) Set(id string, values map[string]bits.RawMessage) error {
 	var effect bits.Effect
 	err := q.change(id, func(j *bits.Job, c *store.Change) (err error) {
 		effect, err = j.Set(values)
@@ -189,7 +205,7 @@ func (q *Queue) Set(ctx context.Context, id string, values map[string]bits.RawMe
 		return err
 	})
 	if err == nil && effect == bits.EffectReconnect {
-		q.halt(ctx, id)
+		q.halt(id)
 	}
 	return err
 }
@@ -266,14 +282,19 @@ func (q *Queue) waiting(e *entry) *bits.Waiting {
 			return &bits.Waiting{Code: hresult.BG_E_EMPTY, Reason: "it has no files yet"}
 		}
 		return &bits.Waiting{Reason: "its owner has not resumed it"}
+	case bits.StateConnecting:
+		if endpoint := q.hub.Asking(j.ID); endpoint != "" {
+			return &bits.Waiting{Reason: "it waits for the application's verdict on the certificate of " + endpoint}
+		}
 	case bits.StateQueued:
 		ahead := 0
 		for _, o := range q.jobs {
-			if o != e && (o.job.State.Running() || o.job.State == bits.StateQueued && o.turn < e.turn) && o.job.Priority <= j.Priority && j.Priority != bits.Foreground {
+			before := o.job.Priority < j.Priority || o.job.Priority == j.Priority && o.turn < e.turn
+			if o != e && (o.job.Priority == bits.Foreground) == (j.Priority == bits.Foreground) && (o.job.State.Running() || o.job.State == bits.StateQueued && before) {
 				ahead++
 			}
 		}
-		return &bits.Waiting{Reason: fmt.Sprintf("it waits for its turn, %d jobs are before it", ahead)}
+		return &bits.Waiting{Reason: fmt.Sprintf("it waits for its turn; jobs before it: %d", ahead)}
 	case bits.StateTransientError:
 		return &bits.Waiting{Code: j.Error.Code, Reason: j.Error.Message, Until: j.NextRetry}
 	case bits.StateError:
@@ -296,26 +317,64 @@ func (q *Queue) locked(id string, f func(*bits.Job, *store.Change) error) error 
 	if e == nil {
 		return notFound(id)
 	}
-	j := e.job.Clone()
-	c := &store.Change{Job: j}
-	if err := f(j, c); err != nil {
+	c, err := e.changed(f)
+	if err != nil {
 		return err
 	}
-	j.Modified = time.Now()
-	if j.State != e.job.State {
-		c.Events = append(c.Events, stateEvent(j))
-	}
 	// A commit that was begun is finished, whatever becomes of the caller.
+	if e.run != nil {
+		c.Accepted = e.run.accepted
+	}
 	if err := q.store.Save(context.Background(), c); err != nil {
 		return err
 	}
+	if e.run != nil {
+		e.run.accepted = nil
+	}
+	q.install(e, c.Job)
+	return nil
+}
+
+// changed applies f to a copy of the job.
+func (e *entry) changed(f func(*bits.Job, *store.Change) error) (*store.Change, error) {
+	j := e.job.Clone()
+	c := &store.Change{Job: j}
+	if err := f(j, c); err != nil {
+		return nil, err
+	}
+	j.Modified, j.Expiring = time.Now(), nil
+	if j.State != e.job.State {
+		c.Events = append(c.Events, stateEvent(j))
+	}
+	return c, nil
+}
+
+func (q *Queue) install(e *entry, j *bits.Job) {
 	if j.State == bits.StateQueued && e.job.State != bits.StateQueued {
 		q.turn++
 		e.turn = q.turn
 	}
 	e.job = j
 	q.hub.Wake()
-	return nil
+}
+
+// observe is change for what the service sees happen, and not for what somebody asks: if the store cannot be written, the job goes on
+// in memory, and at the next start from its last record.
+func (q *Queue) observe(id string, f func(*bits.Job, *store.Change) error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.observed(id, f)
+}
+
+func (q *Queue) observed(id string, f func(*bits.Job, *store.Change) error) error {
+	err := q.locked(id, f)
+	if e := q.jobs[id]; e != nil && errors.Is(err, store.ErrNotWritten) {
+		var c *store.Change
+		if c, err = e.changed(f); err == nil {
+			q.install(e, c.Job)
+		}
+	}
+	return err
 }
 
 func stateEvent(j *bits.Job) store.Event {
@@ -341,36 +400,62 @@ func move(j *bits.Job, a bits.Action) error {
 	return err
 }
 
-// Expire cancels the jobs without activity for 90 days, and forgets the final ones after a day.
+// patience is how long a job must have been seen without activity for too long: a clock that is wrong for some hours cancels nothing.
+const patience = 24 * time.Hour
+
+// Expire cancels the jobs without activity for 90 days, and forgets the final ones after a day, and events that are too old.
 // It returns the time of the next one.
-func (q *Queue) Expire(ctx context.Context) (next time.Time) {
+func (q *Queue) Expire() (next time.Time) {
 	now := time.Now()
+	later := func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
 	for _, v := range q.Snapshot() {
-		after := bits.InactivityTimeout
-		if v.Job.State.Final() {
+		j, after := v.Job, bits.InactivityTimeout
+		if j.State.Final() {
 			after = Kept
 		}
-		due := v.Job.Modified.Add(after)
-		switch {
+		switch due := j.Modified.Add(after); {
 		case due.After(now):
-			if next.IsZero() || due.Before(next) {
-				next = due
-			}
-		case v.Job.State.Final():
-			q.forget(ctx, v.Job.ID)
+			later(due)
+		case j.State.Final():
+			q.forget(j.ID)
+		case j.Expiring == nil || j.Expiring.After(now):
+			q.expiring(j, now)
+			later(now.Add(patience))
+		case now.Sub(*j.Expiring) < patience:
+			later(j.Expiring.Add(patience))
 		default:
-			q.end(ctx, v.Job.ID, bits.Expire)
+			q.end(j.ID, bits.Expire)
 		}
+	}
+	if now.Sub(q.pruned) > time.Hour {
+		q.pruned = now
+		q.store.PruneEvents(context.Background(), now.Add(-bits.InactivityTimeout), 100_000)
 	}
 	return next
 }
 
-// forget drops a final job, and with it the events that are too old.
-func (q *Queue) forget(ctx context.Context, id string) {
+// expiring records that a job was seen to be without activity for too long, which is no activity.
+func (q *Queue) expiring(seen *bits.Job, at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.jobs[seen.ID]
+	if e == nil || e.job != seen {
+		return
+	}
+	j := seen.Clone()
+	j.Expiring = &at
+	q.store.Save(context.Background(), &store.Change{Job: j}) // if it cannot be written, it is seen again at the next start
+	e.job = j
+}
+
+func (q *Queue) forget(id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if e := q.jobs[id]; e != nil && q.store.Save(context.Background(), &store.Change{Job: e.job, Delete: true}) == nil {
 		delete(q.jobs, id)
-		q.store.PruneEvents(ctx, time.Now().Add(-bits.InactivityTimeout), 100_000)
 	}
 }

@@ -86,7 +86,7 @@ func TestRecoverRemovesTemporaryFiles(t *testing.T) {
 		}
 		temp := job.Files[0].Temporary
 		must(t, os.WriteFile(temp, []byte("x"), 0o600)) // as if it had not been removed yet
-		must(t, open(t, dir).Recover(ctx))
+		open(t, dir).Recover()()
 		if _, err := os.Lstat(temp); !os.IsNotExist(err) {
 			t.Errorf("after %v: %s is still there", end, temp)
 		}
@@ -122,7 +122,7 @@ func TestReportsOfAStoppedRun(t *testing.T) {
 	if now.State != bits.StateSuspended || now.Error != nil || now.Files[0].Done.Len() != 3 {
 		t.Errorf("%v, %+v, %v", now.State, now.Error, now.Files[0].Done)
 	}
-	if known, err := q.Accepted(ctx, job.ID, "origin:443", [32]byte{}); known || err != nil {
+	if known, err := run.Accepted(ctx, "origin:443", [32]byte{}); known || err != nil {
 		t.Errorf("a verdict that came too late is remembered (%v)", err)
 	}
 }
@@ -141,7 +141,7 @@ func TestOwnershipChangesBetweenRuns(t *testing.T) {
 		tried <- err
 	}()
 	owned := make(chan error)
-	go func() { owned <- q.Own(ctx, job.ID, "other") }()
+	go func() { owned <- q.Own(job.ID, "other") }()
 	if err := <-tried; err == nil {
 		// It began before the hold was seen or after it was over: then it is the new owner's.
 		if now, err := q.Get(job.ID); err != nil || now.Owner != "other" {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/notify"
 	"bits/internal/store"
 )
 
@@ -20,13 +22,17 @@ type Run struct {
 	Started time.Time
 
 	q        *Queue
+	before   bits.Seconds // that the job has run since Resume, before this run
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
-	version  *bits.Validator // of the file under way, as Contact recorded it
-	file     atomic.Int64    // the file under way
-	received atomic.Int64    // its bytes that have arrived
-	whole    atomic.Bool     // it would start over if it were interrupted
+	accepted []store.Accepted // certificates that the next record of the job writes
+	version  *bits.Validator  // of the file under way, as Contact recorded it
+	file     atomic.Int64     // the file under way
+	received atomic.Int64     // its bytes that have arrived
+	whole    atomic.Bool      // it would start over if it were interrupted
+	best     atomic.Int64     // the most of it that has ever arrived
+	moved    atomic.Int64     // when more than ever has arrived, since Started
 }
 
 // ErrYield is the cause of a run that was stopped without a fault: the job is QUEUED again.
@@ -36,16 +42,20 @@ var ErrYield = errors.New("the transfer was stopped")
 func (q *Queue) Begin(ctx context.Context, id string) (*Run, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if e := q.jobs[id]; e != nil && e.held > 0 {
+	if e := q.jobs[id]; e != nil && (e.held > 0 || e.job.Completing) {
 		return nil, ErrYield
 	}
-	if err := q.locked(id, func(j *bits.Job, _ *store.Change) error {
+	if err := q.observed(id, func(j *bits.Job, _ *store.Change) error {
 		j.NextRetry = nil
 		return move(j, bits.Begin)
 	}); err != nil {
 		return nil, err
 	}
-	r := &Run{ID: id, Started: time.Now(), q: q, done: make(chan struct{})}
+	job := q.jobs[id].job
+	r := &Run{ID: id, Started: time.Now(), q: q, before: job.Active, done: make(chan struct{})}
+	if job.TransientSince != nil {
+		r.moved.Store(int64(job.TransientSince.Sub(r.Started)))
+	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	q.jobs[id].run = r
 	return r, nil
@@ -70,6 +80,21 @@ func (r *Run) Job() (*bits.Job, error) { return r.q.Get(r.ID) }
 func (r *Run) Received(file int, n int64) {
 	r.file.Store(int64(file))
 	r.received.Store(n)
+	if n > r.best.Load() {
+		r.best.Store(n)
+		r.moved.Store(int64(time.Since(r.Started)))
+	}
+}
+
+// Moved is when there was progress last, or when the job began to wait for it.
+func (r *Run) Moved() time.Time { return r.Started.Add(time.Duration(r.moved.Load())) }
+
+// Before is how long it had been before this run.
+func (r *Run) Before() bits.Seconds { return r.before }
+
+// Active is how long the job has been CONNECTING and TRANSFERRING since Resume; a second that has begun counts.
+func (r *Run) Active() bits.Seconds {
+	return r.before + bits.Seconds((time.Since(r.Started)+time.Second-1)/time.Second)
 }
 
 // current returns nil while the run is the one that counts: nobody has stopped it.
@@ -98,7 +123,8 @@ func (r *Run) Contact(f bits.File, resumable bool) error {
 	return r.q.locked(r.ID, func(j *bits.Job, c *store.Change) error {
 		j.Error = nil
 		old := &j.Files[f.Number]
-		old.Size, old.Validator, old.RemoteName, old.Done = f.Size, f.Validator, f.RemoteName, f.Done
+		old.Size, old.Validator, old.RemoteName, old.Original, old.Done = f.Size, f.Validator, f.RemoteName, f.Original, f.Done
+		r.best.Store(old.Best)
 		c.Files = []int{f.Number}
 		return move(j, bits.Contact)
 	})
@@ -116,9 +142,11 @@ func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) 
 	}
 	return r.q.locked(r.ID, func(j *bits.Job, c *store.Change) error {
 		f := &j.Files[file]
-		if done.Len() > f.Done.Len() || finished {
+		if done.Len() > f.Best || finished {
 			j.Failures, j.TransientSince = 0, nil
 		}
+		f.Best = max(f.Best, done.Len())
+		j.Active = r.Active()
 		f.Done, f.Finished = done, finished
 		if finished {
 			f.Size = &size
@@ -130,18 +158,26 @@ func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) 
 
 // Accept remembers a certificate that the application of the job accepted, if the run is still the current one: an answer that
 // comes after the rules were changed counts for nothing.
-func (r *Run) Accept(ctx context.Context, endpoint string, sha256 [32]byte) error {
+// It is written with the next record of the job, which the first answer of the server brings: a crash before that costs a question.
+func (r *Run) Accept(_ context.Context, endpoint string, sha256 [32]byte) error {
 	r.q.mu.Lock()
 	defer r.q.mu.Unlock()
 	if err := r.current(); err != nil {
 		return err
 	}
-	return r.q.store.Accept(ctx, r.ID, endpoint, sha256, time.Now())
+	r.accepted = append(r.accepted, store.Accepted{Endpoint: endpoint, SHA256: sha256, At: time.Now()})
+	return nil
 }
 
 // Accepted reports whether the application of the job accepted the certificate before.
 func (r *Run) Accepted(ctx context.Context, endpoint string, sha256 [32]byte) (bool, error) {
-	return r.q.Accepted(ctx, r.ID, endpoint, sha256)
+	r.q.mu.Lock()
+	fresh := slices.ContainsFunc(r.accepted, func(a store.Accepted) bool { return a.Endpoint == endpoint && a.SHA256 == sha256 })
+	r.q.mu.Unlock()
+	if fresh {
+		return true, nil
+	}
+	return r.q.store.Accepted(ctx, r.ID, endpoint, sha256)
 }
 
 // End ends the run.
@@ -158,9 +194,12 @@ func (r *Run) End(err error, file int) {
 	if e == nil || e.run != r {
 		return
 	}
-	e.run = nil
-	if !e.job.State.Running() || e.job.Completing {
+	defer func() {
+		e.run = nil
 		q.hub.Wake()
+	}()
+	counts := e.job.State.Running() && !e.job.Completing // else its owner has decided what becomes of the job
+	if !counts && len(r.accepted) == 0 {
 		return
 	}
 	if stopped != nil {
@@ -169,9 +208,11 @@ func (r *Run) End(err error, file int) {
 			err = fault
 		}
 	}
-	apply := func(j *bits.Job, c *store.Change) error {
-		j.Active += bits.Seconds(time.Since(r.Started).Round(time.Second) / time.Second)
+	q.observed(r.ID, func(j *bits.Job, c *store.Change) error {
+		j.Active = r.Active()
 		switch {
+		case !counts:
+			return nil
 		case err == nil && allFinished(j):
 			now := time.Now()
 			j.Transferred, j.Error, j.TransientSince, j.Failures = &now, nil, nil, 0
@@ -182,15 +223,8 @@ func (r *Run) End(err error, file int) {
 		if file >= 0 {
 			c.Files = []int{file}
 		}
-		return failed(j, jobError(j, err, file))
-	}
-	if q.locked(r.ID, apply) != nil {
-		// The store cannot be written. The job goes on in memory, and at the next start from its last record.
-		j := e.job.Clone()
-		apply(j, &store.Change{})
-		e.job = j
-		q.hub.Wake()
-	}
+		return failed(j, jobError(j, err, file), err)
+	})
 }
 
 // jobError makes the error object of a job.
@@ -207,16 +241,26 @@ func jobError(j *bits.Job, err error, file int) *bits.JobError {
 	return je
 }
 
+// ErrGaveUp is the cause in an error that ends the patience of a job.
+var ErrGaveUp = errors.New("there was no progress for too long")
+
 // failed moves a running job to TRANSIENT_ERROR or ERROR.
-func failed(j *bits.Job, e *bits.JobError) error {
+func failed(j *bits.Job, e *bits.JobError, err error) error {
 	now := time.Now()
 	j.Error = e
-	j.ErrorCount++
 	j.Failures++
+	if e.Code != hresult.BG_E_NETWORK_DISCONNECTED {
+		j.ErrorCount++
+	}
 	transient := e.Code.Transient()
-	if e.Context == bits.ContextCertificateCallback {
+	switch {
+	case errors.Is(err, ErrGaveUp):
+		transient = false
+	case errors.Is(err, store.ErrNotWritten):
+		transient = true // the disk of the store may get room again
+	case e.Context == bits.ContextCertificateCallback:
 		// A decline is asked again, whatever code the application chose.
-		transient = e.Code != hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED
+		transient = !errors.Is(err, notify.ErrCannotBeCalled)
 	}
 	delay := retryDelay(j)
 	if !transient || j.NoProgressTimeout == 0 || j.Backoff == nil && j.MinimumRetryDelay > j.NoProgressTimeout {
@@ -250,8 +294,10 @@ func deadline(j *bits.Job) time.Time {
 func retryDelay(j *bits.Job) time.Duration {
 	delay, jitter := j.MinimumRetryDelay.Duration(), 0.1
 	if b := j.Backoff; b != nil {
-		delay, jitter = b.First.Duration()<<min(max(j.Failures-1, 0), 20), b.Jitter
-		delay = min(delay, b.Max.Duration())
+		delay, jitter = b.Max.Duration(), b.Jitter
+		if doubled := min(max(j.Failures-1, 0), 32); b.First <= b.Max>>doubled {
+			delay = b.First.Duration() << doubled
+		}
 	}
 	return delay + time.Duration(rand.Float64()*jitter*float64(delay))
 }

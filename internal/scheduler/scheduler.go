@@ -8,6 +8,7 @@ package scheduler
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/queue"
+	"bits/internal/store"
 )
 
 // Settings are the numbers of the scheduler; zero means the default.
@@ -48,26 +50,24 @@ func New(q *queue.Queue, move Mover, s Settings) *Scheduler {
 	return &Scheduler{queue: q, move: move, settings: s}
 }
 
+const (
+	// longest is how long the scheduler sleeps at the most: times that are of the wall clock are looked at again when that was set.
+	longest = 5 * time.Minute
+	// again is when it looks again after the store could not be written.
+	again = 5 * time.Second
+	// wholeSlices are the slices of a file that would start over.
+	wholeSlices = 12
+)
+
 // Run schedules until the context ends.
 // Then every run is stopped at a checkpoint, its job QUEUED, and Run returns when the last one has ended.
 func (s *Scheduler) Run(ctx context.Context) {
 	defer s.runs.Wait()
-	completing := make(chan struct{}, 1) // renames may be slow, so they are made beside the loop, one round at a time
 	for {
 		changed := s.queue.Changed()
-		next := s.step(ctx)
-		select {
-		case completing <- struct{}{}:
-			s.runs.Go(func() {
-				defer func() { <-completing }()
-				s.queue.CompleteAll(ctx)
-			})
-		default:
-			next = earlier(next, time.Now().Add(100*time.Millisecond))
-		}
-		wait := 24 * time.Hour
-		if !next.IsZero() {
-			wait = max(time.Until(next), time.Millisecond)
+		wait := longest
+		if next := s.step(ctx); !next.IsZero() {
+			wait = min(wait, max(time.Until(next), time.Millisecond))
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -93,7 +93,14 @@ func (s *Scheduler) step(ctx context.Context) (next time.Time) {
 	if ctx.Err() != nil {
 		return next
 	}
-	next = earlier(s.queue.Expire(ctx), s.queue.Due())
+	next = earlier(s.queue.Expire(), s.queue.Due())
+	ids, err := s.queue.Completable()
+	if err != nil {
+		next = earlier(next, time.Now().Add(again))
+	}
+	for _, id := range ids {
+		s.runs.Go(func() { s.queue.Finish(id) }) // renames may be slow
+	}
 	var running, waiting [2][]queue.View // foreground, background
 	for _, v := range s.queue.Snapshot() {
 		class := 0
@@ -104,7 +111,7 @@ func (s *Scheduler) step(ctx context.Context) (next time.Time) {
 		case v.Run != nil:
 			running[class] = append(running[class], v)
 			next = earlier(next, s.limit(v))
-		case v.Job.State == bits.StateQueued:
+		case v.Job.State == bits.StateQueued && !v.Job.Completing:
 			waiting[class] = append(waiting[class], v)
 		}
 	}
@@ -114,7 +121,9 @@ func (s *Scheduler) step(ctx context.Context) (next time.Time) {
 		slices.SortFunc(run, order)
 		for free := room - len(run); free != 0; {
 			if free > 0 && len(wait) > 0 {
-				s.start(ctx, wait[0].Job.ID)
+				if err := s.start(ctx, wait[0].Job.ID); errors.Is(err, store.ErrNotWritten) {
+					next = earlier(next, time.Now().Add(again))
+				}
 				wait, free = wait[1:], free-1
 			} else if free < 0 {
 				run[len(run)-1].Run.Stop() // it became a background job beside another
@@ -136,7 +145,7 @@ func order(a, b queue.View) int {
 }
 
 // makeRoom stops the last of the running jobs if a better one waits, or one of the same level and the slice is over.
-// A slice does not end in a file that would start over: on a server without ranges it might never arrive.
+// A file that would start over has more of them: on a server without ranges it might never arrive.
 func (s *Scheduler) makeRoom(run []queue.View, best queue.View) (next time.Time) {
 	last := run[len(run)-1]
 	if best.Job.Priority < last.Job.Priority {
@@ -144,10 +153,14 @@ func (s *Scheduler) makeRoom(run []queue.View, best queue.View) (next time.Time)
 		return next
 	}
 	for _, r := range run {
-		if r.Job.Priority != best.Job.Priority || !r.Run.Resumable() {
+		if r.Job.Priority != best.Job.Priority {
 			continue
 		}
-		end := r.Run.Started.Add(s.settings.Slice)
+		slice := s.settings.Slice
+		if !r.Run.Resumable() {
+			slice *= wholeSlices
+		}
+		end := r.Run.Started.Add(slice)
 		if !end.After(time.Now()) {
 			r.Run.Stop()
 			return next
@@ -157,27 +170,37 @@ func (s *Scheduler) makeRoom(run []queue.View, best queue.View) (next time.Time)
 	return next
 }
 
-// limit ends a run whose job has used up its maximum download time, and returns when that will be.
-func (s *Scheduler) limit(v queue.View) time.Time {
-	most := v.Job.MaximumDownloadTime
-	if most == 0 {
-		return time.Time{}
+// limit ends a run whose job has used up its maximum download time, or its patience, and returns when that will be.
+func (s *Scheduler) limit(v queue.View) (next time.Time) {
+	ends := func(at time.Time, err func() error) {
+		if at.After(time.Now()) {
+			next = earlier(next, at)
+		} else {
+			v.Run.Abort(err())
+		}
 	}
-	end := v.Run.Started.Add((most - min(most, v.Job.Active)).Duration())
-	if !end.After(time.Now()) {
-		v.Run.Abort(bits.Errorf(hresult.BG_E_MAXDOWNLOAD_TIMEOUT, "cannot go on with job %s: it has used its maximum download time of %s", v.Job.ID, most.Duration()).In(bits.ContextQueueManager))
-		return time.Time{}
+	if most := v.Job.MaximumDownloadTime; most != 0 {
+		left := most.Duration() - v.Run.Before().Duration()
+		ends(v.Run.Started.Add(left), func() error {
+			return bits.Errorf(hresult.BG_E_MAXDOWNLOAD_TIMEOUT, "cannot go on with job %s: it has used its maximum download time of %s", v.Job.ID, most.Duration()).In(bits.ContextQueueManager)
+		})
 	}
-	return end
+	if most := v.Job.GiveUpAfter; most != 0 {
+		ends(v.Run.Moved().Add(most.Duration()), func() error {
+			return bits.Errorf(hresult.ERROR_WINHTTP_TIMEOUT, "cannot go on with job %s: %w (%s)", v.Job.ID, queue.ErrGaveUp, most.Duration()).In(bits.ContextRemoteFile)
+		})
+	}
+	return next
 }
 
-func (s *Scheduler) start(ctx context.Context, id string) {
+func (s *Scheduler) start(ctx context.Context, id string) error {
 	run, err := s.queue.Begin(ctx, id)
 	if err != nil {
-		return // it is not QUEUED any more
+		return err // it is not QUEUED any more, or held
 	}
 	s.runs.Go(func() {
 		file, err := s.move(run.Context(), run)
 		run.End(err, file)
 	})
+	return nil
 }

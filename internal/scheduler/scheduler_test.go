@@ -169,6 +169,27 @@ func TestRetryDelay(t *testing.T) {
 	}
 }
 
+// However often it fails and however long its delays are, no job is tried without a pause.
+func TestBackoffNeverOverflows(t *testing.T) {
+	for _, b := range []bits.Backoff{{First: 10_000, Max: 10_000}, {First: 1, Max: 4_000_000_000}, {First: 9_000, Max: 4_000_000_000}} {
+		inBubble(t, scheduler.Settings{}, func(r *rig) {
+			r.move = fail
+			r.job("a", map[string]any{"backoff": b, "no_progress_timeout": 4_000_000_000})
+			time.Sleep(time.Duration(b.First) * time.Second * 40)
+			log, _ := r.ran()
+			at := seconds(log, "a+")
+			for i := 1; i < len(at); i++ {
+				if d := at[i] - at[i-1]; d < int(b.First) {
+					t.Fatalf("%+v: try %d after %d s", b, i, d)
+				}
+			}
+			if len(at) < 5 {
+				t.Errorf("%+v: only %d tries", b, len(at))
+			}
+		})
+	}
+}
+
 // The no-progress timeout counts from the first transient error, and ends the waiting also between two tries.
 func TestNoProgressTimeout(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -291,7 +312,7 @@ func TestMaximumDownloadTimeCountsRunsOnly(t *testing.T) {
 	})
 }
 
-// A job without activity for 90 days is cancelled; a final one is forgotten after a day.
+// A job without activity for 90 days is cancelled when it has been seen so for a day; a final one is forgotten after a day.
 func TestInactivity(t *testing.T) {
 	inBubble(t, scheduler.Settings{}, func(r *rig) {
 		r.move = fail
@@ -300,6 +321,8 @@ func TestInactivity(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(90*24*time.Hour - time.Minute)
+		r.want(job, bits.StateSuspended)
+		time.Sleep(24 * time.Hour)
 		r.want(job, bits.StateSuspended)
 		time.Sleep(2 * time.Minute)
 		r.want(job, bits.StateCancelled)
@@ -425,7 +448,7 @@ func TestPriorityChangedWhileRunning(t *testing.T) {
 		b := r.job("b", map[string]any{"priority": "FOREGROUND"})
 		r.want(a, bits.StateTransferring)
 		r.want(b, bits.StateTransferring)
-		if err := r.Set(context.Background(), b.ID, map[string]bits.RawMessage{"priority": bits.RawMessage(`"LOW"`)}); err != nil {
+		if err := r.Set(b.ID, map[string]bits.RawMessage{"priority": bits.RawMessage(`"LOW"`)}); err != nil {
 			t.Fatal(err)
 		}
 		r.want(a, bits.StateTransferring)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"bits"
 	"bits/hresult"
@@ -18,10 +19,10 @@ type sealer struct{ aead cipher.AEAD }
 
 const keySize = 32
 
-// openSealer reads the key file, or makes it with mode 0600.
-func openSealer(path string) (sealer, error) {
+// openSealer reads the key file, or, for a fresh store, makes it with mode 0600.
+func openSealer(path string, fresh bool) (sealer, error) {
 	key, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if fresh && errors.Is(err, fs.ErrNotExist) {
 		key = make([]byte, keySize)
 		rand.Read(key)
 		err = writeKey(path, key)
@@ -52,7 +53,14 @@ func writeKey(path string, key []byte) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(temp, path)
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+		dir.Sync() // not every system can
+		dir.Close()
+	}
+	return nil
 }
 
 func (s sealer) seal(plain []byte, id string) []byte {

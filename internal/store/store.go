@@ -23,7 +23,8 @@ import (
 	"strings"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"bits"
 	"bits/hresult"
@@ -62,7 +63,11 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := checkHeader(path); err != nil {
 		return nil, err
 	}
-	seal, err := openSealer(filepath.Join(dir, "key"))
+	fresh, err := makePrivate(path)
+	if err != nil {
+		return nil, fail(path, err)
+	}
+	seal, err := openSealer(filepath.Join(dir, "key"), fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +83,23 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		db.Close()
 		return nil, fail(path, err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		db.Close()
-		return nil, fail(path, err)
-	}
 	return s, nil
+}
+
+// makePrivate makes the file of the database before SQLite does, which gives its log the same mode; fresh is whether it was empty.
+func makePrivate(path string) (fresh bool, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return false, err
+	}
+	info, err := f.Stat()
+	for _, suffix := range []string{"-wal", "-shm"} { // those of an older program
+		if cerr := os.Chmod(path+suffix, 0o600); cerr != nil && !errors.Is(cerr, fs.ErrNotExist) {
+			err = errors.Join(err, cerr)
+		}
+	}
+	err = errors.Join(err, f.Chmod(0o600), f.Close())
+	return err == nil && info.Size() == 0, err
 }
 
 // Close checkpoints the log and closes the database.
@@ -200,11 +217,20 @@ type Event struct {
 	Body  json.RawMessage `json:"body"`
 }
 
+// Accepted is a certificate that the application of a job accepted at an endpoint.
+// It is remembered across restarts, until the memory of the job is emptied.
+type Accepted struct {
+	Endpoint string
+	SHA256   [32]byte
+	At       time.Time
+}
+
 // Change is what one transaction writes about one job.
 type Change struct {
 	Job            *bits.Job // the row of the job
 	Files          []int     // the numbers of the files to write besides
-	ForgetAccepted bool      // empty the memory of accepted certificates
+	ForgetAccepted bool      // empty the memory of accepted certificates, before more are written
+	Accepted       []Accepted
 	Delete         bool      // remove the job with all that belongs to it
 	Events         []Event   // their numbers are filled in
 }
@@ -230,6 +256,14 @@ func (s *Store) Save(ctx context.Context, c *Change) error {
 				return err
 			}
 		}
+		for _, a := range c.Accepted {
+			if _, err := tx.ExecContext(ctx, statement("accept"), c.Job.ID, a.Endpoint, fmt.Sprintf("%x", a.SHA256), stamp(a.At)); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, statement("forget_oldest_accepted"), c.Job.ID); err != nil {
+				return err
+			}
+		}
 		for i := range c.Events {
 			e := &c.Events[i]
 			r, err := tx.ExecContext(ctx, "insert into event (at, job, owner, kind, body) values (?, ?, ?, ?, ?)", stamp(e.At), e.Job, e.Owner, e.Kind, string(e.Body))
@@ -243,9 +277,30 @@ func (s *Store) Save(ctx context.Context, c *Change) error {
 		return nil
 	})
 	if err != nil {
-		return bits.Errorf(hresult.BG_E_DATABASE_CORRUPT, "cannot record job %s: %w", c.Job.ID, err).In(bits.ContextQueueManager)
+		return notWritten("record job "+c.Job.ID, err)
 	}
 	return nil
+}
+
+// ErrNotWritten is what errors.Is finds when a change could not be written: nothing of it was.
+// It may pass: a disk that is full gets room again.
+var ErrNotWritten = errors.New("the store cannot be written")
+
+// notWritten makes the error of a write: that of the disk, or of the store.
+func notWritten(what string, err error) error {
+	code := hresult.E_FAIL
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_FULL:
+			code = hresult.ERROR_DISK_FULL
+		case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+			code = hresult.ERROR_IO_DEVICE
+		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+			code = hresult.BG_E_DATABASE_CORRUPT
+		}
+	}
+	return bits.Errorf(code, "cannot %s: %w", what, fmt.Errorf("%w: %w", ErrNotWritten, err)).In(bits.ContextQueueManager)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
@@ -278,7 +333,7 @@ func saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
 			return err
 		}
 	}
-	_, err = tx.ExecContext(ctx, statement("save_file"), job, f.Number, f.RemoteName, f.LocalName, f.Temporary, f.Size, text(validator), string(done), f.Finished, f.Completed)
+	_, err = tx.ExecContext(ctx, statement("save_file"), job, f.Number, f.RemoteName, f.LocalName, f.Temporary, f.Size, text(validator), string(done), f.Finished, f.Completed, f.Original)
 	return err
 }
 
@@ -321,7 +376,7 @@ func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
 		var job, done string
 		var validator sql.NullString
 		var f bits.File
-		if err := scan(&job, &f.Number, &f.RemoteName, &f.LocalName, &f.Temporary, &f.Size, &validator, &done, &f.Finished, &f.Completed); err != nil {
+		if err := scan(&job, &f.Number, &f.RemoteName, &f.LocalName, &f.Temporary, &f.Size, &validator, &done, &f.Finished, &f.Completed, &f.Original); err != nil {
 			return err
 		}
 		if err := json.Unmarshal([]byte(done), &f.Done); err != nil {
@@ -332,6 +387,7 @@ func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
 				return err
 			}
 		}
+		f.Best = f.Done.Len()
 		j := byID[job]
 		j.Files = append(j.Files, f)
 		return nil
@@ -388,16 +444,4 @@ func (s *Store) Accepted(ctx context.Context, job, endpoint string, sha256 [32]b
 	var n int
 	err := s.db.QueryRowContext(ctx, "select count(*) from accepted where job = ? and endpoint = ? and sha256 = ?", job, endpoint, fmt.Sprintf("%x", sha256)).Scan(&n)
 	return n > 0, err
-}
-
-// Accept remembers that the application of the job accepted the certificate at the endpoint.
-// It survives a restart, until the memory of the job is emptied.
-func (s *Store) Accept(ctx context.Context, job, endpoint string, sha256 [32]byte, at time.Time) error {
-	return s.transact(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, statement("accept"), job, endpoint, fmt.Sprintf("%x", sha256), stamp(at)); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, statement("forget_oldest_accepted"), job)
-		return err
-	})
 }

@@ -3,11 +3,15 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,15 +42,18 @@ func sample() *bits.Job {
 		ID: "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77", Owner: "uid:1000", State: bits.StateTransientError, DisplayName: "a name", Description: "ü", Priority: bits.High,
 		Created: at, Modified: at, Transferred: &at, MinimumRetryDelay: 60, NoProgressTimeout: 7, MaximumDownloadTime: 8,
 		SecurityFlags: bits.CheckRevocation, ValidatorRequired: true, AutoComplete: true, NoReplace: true, Backoff: &bits.Backoff{First: 1, Max: 2, Jitter: .5},
-		Strict: true, GiveUpAfter: 9, Roots: "pem", Umask: 0o27, ErrorCount: 3, Failures: 2, TransientSince: &at, NextRetry: &at, Active: 77, Resumed: true,
+		Strict: true, GiveUpAfter: 9, Roots: "pem", Umask: 0o27, ErrorCount: 3, Failures: 2, TransientSince: &at, NextRetry: &at, Active: 77, Expiring: &at, Resumed: true,
 		Error: &bits.JobError{Code: 0x80041234, Context: 8, Message: "cannot x", Hint: "y", File: &file, URL: "u", Protocol: "http", At: at},
 		Files: []bits.File{
 			{Number: 0, RemoteName: "http://a/b", LocalName: "/b", Temporary: "/t", Size: &size, Validator: &bits.Validator{ETag: `"x"`, Size: 1000}, Done: bits.Ranges{{Start: 0, End: 10}, {Start: 20, End: 30}}},
-			{Number: 1, RemoteName: "http://a/c", LocalName: "/c", Temporary: "/u", Finished: true, Completed: true},
+			{Number: 1, RemoteName: "http://b/c", Original: "http://a/c", LocalName: "/c", Temporary: "/u", Finished: true, Completed: true},
 		},
 		Secrets: bits.Secrets{Headers: "X-Secret: s3cr3t\r\n", Environment: map[string]string{"https_proxy": "http://user:passw0rd@proxy"}},
 	}
 }
+
+// live are the fields of a file that are not kept.
+var live = cmpopts.IgnoreFields(bits.File{}, "Best")
 
 func save(t *testing.T, s *store.Store, j *bits.Job, events ...store.Event) {
 	t.Helper()
@@ -68,7 +75,7 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
-	if d := cmp.Diff(want, got[0], cmpopts.EquateEmpty()); d != "" {
+	if d := cmp.Diff(want, got[0], cmpopts.EquateEmpty(), live); d != "" {
 		t.Error(d)
 	}
 	for _, name := range []string{"bits.db", "bits.db-wal", "key"} {
@@ -116,7 +123,7 @@ func TestAccepted(t *testing.T) {
 		return ok
 	}
 	for i := range 257 {
-		if err := s.Accept(ctx, j.ID, fmt.Sprintf("host:%d", i), sum, time.Unix(int64(i), 0)); err != nil {
+		if err := s.Save(ctx, &store.Change{Job: j, Accepted: []store.Accepted{{Endpoint: fmt.Sprintf("host:%d", i), SHA256: sum, At: time.Unix(int64(i), 0)}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -163,7 +170,7 @@ func TestDelete(t *testing.T) {
 	dir := t.TempDir()
 	s, j := open(t, dir), sample()
 	save(t, s, j)
-	if err := s.Accept(ctx, j.ID, "a:1", [32]byte{}, time.Now()); err != nil {
+	if err := s.Save(ctx, &store.Change{Job: j, Accepted: []store.Accepted{{Endpoint: "a:1", At: time.Now()}}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Save(ctx, &store.Change{Job: j, Delete: true}); err != nil {
@@ -175,6 +182,60 @@ func TestDelete(t *testing.T) {
 	if ok, _ := s.Accepted(ctx, j.ID, "a:1", [32]byte{}); ok {
 		t.Error("what it accepted is still there")
 	}
+}
+
+// The store and its log are the user's alone from the first byte, whatever the folder and the umask.
+func TestPrivateFiles(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes are a matter of Unix")
+	}
+	dir := t.TempDir()
+	save(t, open(t, dir), sample())
+	for _, name := range []string{"bits.db", "bits.db-wal", "bits.db-shm", "key"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
+// A key that is gone is no reason to make another: the secrets of the store need that one.
+func TestMissingKey(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	save(t, s, sample())
+	s.Close()
+	key := filepath.Join(dir, "key")
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(ctx, dir); err == nil || !strings.Contains(err.Error(), "cannot use the key file") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(key); !os.IsNotExist(err) {
+		t.Errorf("another key was made: %v", err)
+	}
+}
+
+// A write that cannot be made says so, and the store goes on when it can again.
+func TestStoreThatCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	save(t, s, sample())
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bits.db")+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("create trigger full before update on job begin select raise(abort, 'full'); end"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(ctx, &store.Change{Job: sample()}); !errors.Is(err, store.ErrNotWritten) || bits.AsError(err).Context != bits.ContextQueueManager {
+		t.Errorf("%v", err)
+	}
+	if _, err := db.Exec("drop trigger full"); err != nil {
+		t.Fatal(err)
+	}
+	save(t, s, sample())
 }
 
 func TestSpoiledKey(t *testing.T) {
@@ -209,8 +270,8 @@ var update = flag.Bool("update", false, "write testdata/v1")
 // Every store that a version wrote opens and keeps its jobs.
 func TestOldStores(t *testing.T) {
 	if *update {
-		os.RemoveAll("testdata/v1")
-		s := open(t, "testdata/v1")
+		os.RemoveAll("testdata/v2")
+		s := open(t, "testdata/v2")
 		save(t, s, sample(), store.Event{At: time.Now(), Job: "j", Owner: "me", Kind: "state", Body: []byte(`{}`)})
 		s.Close()
 	}
@@ -227,7 +288,11 @@ func TestOldStores(t *testing.T) {
 		if err != nil || len(got) != 1 {
 			t.Fatalf("%s: %v, %v", v, got, err)
 		}
-		if d := cmp.Diff(sample(), got[0], cmpopts.EquateEmpty()); d != "" {
+		want := sample()
+		if filepath.Base(v) < "v2" {
+			want.Expiring, want.Files[1].Original, want.Files[1].RemoteName = nil, "", "http://a/c"
+		}
+		if d := cmp.Diff(want, got[0], cmpopts.EquateEmpty(), live); d != "" {
 			t.Errorf("%s: %s", v, d)
 		}
 	}

@@ -3,6 +3,8 @@ package transfer
 import (
 	"net/http"
 	"net/http/cookiejar"
+	"net/url"
+	"slices"
 
 	"bits"
 	"bits/hresult"
@@ -13,6 +15,13 @@ func Client(rt http.RoundTripper, job *bits.Job) *http.Client {
 	jar, _ := cookiejar.New(nil) // never fails without options
 	return &http.Client{Transport: rt, Jar: jar, CheckRedirect: redirect(job.SecurityFlags)}
 }
+
+// logins are the headers that never reach another server than the one that the owner named.
+var logins = []string{"Authorization", "Cookie", "Proxy-Authorization"}
+
+func isLogin(name string) bool { return slices.Contains(logins, name) }
+
+func sameOrigin(a, b *url.URL) bool { return a.Scheme == b.Scheme && a.Host == b.Host }
 
 func redirect(flags bits.SecurityFlags) func(*http.Request, []*http.Request) error {
 	return func(next *http.Request, via []*http.Request) error {
@@ -33,9 +42,9 @@ func redirect(flags bits.SecurityFlags) func(*http.Request, []*http.Request) err
 		}
 		// net/http copies the headers of the first request to every hop, so the first one decides.
 		first := via[0]
-		if next.URL.Scheme != first.URL.Scheme || next.URL.Host != first.URL.Host {
-			for _, secret := range []string{"Authorization", "Cookie", "Proxy-Authorization"} {
-				next.Header.Del(secret)
+		if !sameOrigin(next.URL, first.URL) {
+			for _, name := range logins {
+				next.Header.Del(name)
 			}
 		}
 		if first.Header.Get("Referer") == "" {

@@ -6,6 +6,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -197,13 +199,18 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	r.Header.Set("Accept", "*/*")
 	r.Header.Set("Accept-Encoding", "identity")
 	r.Header.Set("User-Agent", userAgent)
+	// The logins are for the server that the owner named, not for one that a redirect has put in its place.
+	given, err := url.Parse(cmp.Or(d.file.Original, d.file.RemoteName))
+	if err != nil {
+		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
+	}
 	first := map[string]bool{}
 	for line := range strings.SplitSeq(d.job.Secrets.Headers, "\r\n") {
 		name, value, ok := strings.Cut(line, ":")
-		if !ok {
+		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.TrimSpace(value)
+		if !ok || (name == "Host" || isLogin(name)) && !sameOrigin(given, r.URL) {
 			continue
 		}
-		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.TrimSpace(value)
 		if name == "Host" {
 			r.Host = value
 		} else if first[name] {
@@ -220,10 +227,19 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	if err != nil {
 		return nil, transport.Error(err, d.file.RemoteName)
 	}
-	if d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport {
-		d.file.RemoteName = answer.Request.URL.String()
+	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName {
+		from := d.file.RemoteName
+		d.file.RemoteName = to
+		d.original(from)
 	}
 	return answer, nil
+}
+
+// original keeps the name that the owner gave, when another is reported in its place.
+func (d *download) original(name string) {
+	if d.file.Original == "" {
+		d.file.Original = name
+	}
 }
 
 // fault is an error of the remote file.
@@ -237,6 +253,7 @@ func (d *download) status(answer *http.Response) error {
 	if to, err := answer.Location(); disallowed && err == nil && answer.StatusCode/100 == 3 && bits.CheckRemoteName(to.String()) == nil {
 		from := d.file.RemoteName
 		d.file.RemoteName = to.String()
+		d.original(from)
 		d.report.Contact(d.file, true) // a refused redirect is reported in the remote name (SetSecurityFlags)
 		return bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot fetch %s: it is redirected to %s, and the job follows no redirects", from, to).In(bits.ContextRemoteFile)
 	}

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,6 +32,7 @@ const (
 	ConnectTime   = 60 * time.Second
 	HandshakeTime = 30 * time.Second // without the time the application takes for its verdict
 	HeaderTime    = 120 * time.Second
+	headerSize    = 1 << 20
 	readSize      = 256 << 10 // few large reads under TLS halve the CPU time
 )
 
@@ -65,7 +67,7 @@ func New(ctx context.Context, origin, proxy Verify, environment map[string]strin
 		h.DialContext = t.dial
 		h.ResponseHeaderTimeout = HeaderTime
 		h.ReadBufferSize = 64 << 10
-		h.MaxResponseHeaderBytes = 1 << 20
+		h.MaxResponseHeaderBytes = headerSize
 		h.DisableCompression = true
 		h.IdleConnTimeout = 60 * time.Second
 	}
@@ -95,23 +97,34 @@ func Proxy(environment map[string]string) func(*url.URL) (*url.URL, error) {
 		}
 		return ""
 	}
-	config := httpproxy.Config{
-		HTTPProxy:  get("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
-		HTTPSProxy: get("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
-		NoProxy:    get("no_proxy", "NO_PROXY"),
+	given := map[string]string{
+		"http":  get("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
+		"https": get("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
 	}
-	for _, proxy := range []*string{&config.HTTPProxy, &config.HTTPSProxy} {
-		if *proxy != "" && !strings.Contains(*proxy, "://") {
-			*proxy = "http://" + *proxy
-		}
-		// httpproxy passes over what it cannot read, and would connect directly.
-		if u, err := url.Parse(*proxy); *proxy != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-			return func(*url.URL) (*url.URL, error) {
-				return nil, bits.Errorf(hresult.BG_E_INVALID_PROXY_INFO, "cannot use the proxy of the job's environment: it is not the URL of an http or https proxy").In(bits.ContextQueueManager)
-			}
-		}
+	// httpproxy passes over a proxy that it cannot read, and would connect directly. So it decides whether there is one, and no more.
+	const some = "http://proxy.invalid"
+	config := httpproxy.Config{NoProxy: get("no_proxy", "NO_PROXY")}
+	if given["http"] != "" {
+		config.HTTPProxy = some
 	}
-	return config.ProxyFunc()
+	if given["https"] != "" {
+		config.HTTPSProxy = some
+	}
+	find := config.ProxyFunc()
+	return func(u *url.URL) (*url.URL, error) {
+		if via, err := find(u); via == nil || err != nil {
+			return nil, err
+		}
+		proxy := given[u.Scheme]
+		if !strings.Contains(proxy, "://") {
+			proxy = "http://" + proxy
+		}
+		via, err := url.Parse(proxy)
+		if err != nil || via.Host == "" || via.Scheme != "http" && via.Scheme != "https" {
+			return nil, bits.Errorf(hresult.BG_E_INVALID_PROXY_INFO, "cannot use the proxy of the job's environment: it is not the URL of an http or https proxy").In(bits.ContextQueueManager)
+		}
+		return via, nil
+	}
 }
 
 // RoundTrip sends one request.
@@ -238,7 +251,8 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 		conn.Close()
 		return nil, err
 	}
-	r := bufio.NewReader(conn)
+	limited := &io.LimitedReader{R: conn, N: headerSize}
+	r := bufio.NewReader(limited)
 	answer, err := http.ReadResponse(r, request)
 	if err != nil {
 		conn.Close()

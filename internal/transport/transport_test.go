@@ -105,9 +105,18 @@ func TestProxy(t *testing.T) {
 			}
 		}
 	}
-	via, err := Proxy(map[string]string{"all_proxy": "http://proxy.test", "no_proxy": ".test"})(request(t, "http://origin.test/"))
-	if via != nil || err != nil {
-		t.Errorf("no_proxy: %v, %v", via, err)
+	// Only the proxy that would be used is judged.
+	for _, c := range []struct {
+		environment map[string]string
+		url         string
+	}{
+		{map[string]string{"all_proxy": "http://proxy.test", "no_proxy": ".test"}, "http://origin.test/"},
+		{map[string]string{"all_proxy": "socks5://proxy.test", "no_proxy": ".test"}, "https://origin.test/"},
+		{map[string]string{"https_proxy": "socks5://proxy.test"}, "http://origin.test/"},
+	} {
+		if via, err := Proxy(c.environment)(request(t, c.url)); via != nil || err != nil {
+			t.Errorf("%v: %v, %v", c.environment, via, err)
+		}
 	}
 }
 

@@ -85,8 +85,8 @@ type ValidationItem struct {
 
 // Verdict is the body of POST /v1/jobs/{job}/certificate-validation/{question}.
 type Verdict struct {
-	Registration string       `json:"registration"`
-	Code         hresult.Code `json:"hresult"`
+	Registration string        `json:"registration"`
+	Code         *hresult.Code `json:"hresult"` // needed: a verdict that is left out is none
 }
 
 // Kinds of events.

@@ -1,0 +1,77 @@
+package ipc
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+)
+
+// StateDir is where the service of this user keeps its state: BITS_STATE_DIR, or the folder "bits" in the state folder of the user
+// (XDG_STATE_HOME).
+func StateDir() (string, error) {
+	if dir := os.Getenv("BITS_STATE_DIR"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "bits"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil { // a job of cron, or a container: the system knows it all the same
+		u, uerr := user.Current()
+		if uerr != nil || u.HomeDir == "" {
+			return "", err
+		}
+		home = u.HomeDir
+	}
+	return filepath.Join(home, stateInHome, "bits"), nil
+}
+
+// DefaultPath is where the service of this user listens: at BITS_SOCKET, else in the runtime folder of the user.
+// A state folder of one's own has a service of its own.
+func DefaultPath() (string, error) {
+	if path := os.Getenv("BITS_SOCKET"); path != "" {
+		return absolute(path)
+	}
+	name := "bits"
+	if os.Getenv("BITS_STATE_DIR") != "" {
+		state, err := StateDir()
+		if err != nil {
+			return "", err
+		}
+		sum := sha256.Sum256([]byte(state))
+		name += "-" + hex.EncodeToString(sum[:4])
+	}
+	return defaultPath(name)
+}
+
+// addressFile is the file in the state folder that says where the service listens.
+const addressFile = "socket"
+
+// Publish says in the state folder where the service listens: another session of the same user may have another runtime folder.
+func Publish(state, path string) error {
+	return os.WriteFile(filepath.Join(state, addressFile), []byte(path), 0o600)
+}
+
+// DialUser connects to the service of this user, wherever it listens.
+func DialUser(ctx context.Context) (net.Conn, error) {
+	path, err := DefaultPath()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := Dial(ctx, path)
+	if err == nil || os.Getenv("BITS_SOCKET") != "" {
+		return conn, err
+	}
+	if state, serr := StateDir(); serr == nil {
+		if there, rerr := os.ReadFile(filepath.Join(state, addressFile)); rerr == nil && string(there) != path {
+			if conn, derr := Dial(ctx, string(there)); derr == nil {
+				return conn, nil
+			}
+		}
+	}
+	return nil, err
+}

@@ -121,14 +121,12 @@ func (s Service) serving(ctx context.Context) (found *wire.System, fine bool, er
 func (s Service) silent() error {
 	err := unavailable("cannot reach the service: it has not answered for %s", s.Patience)
 	which := "its process"
-	if socket, e := daemon.DefaultSocket(); e == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if conn, e := ipc.Dial(ctx, socket); e == nil {
-			defer conn.Close()
-			if peer, e := ipc.PeerOf(conn); e == nil && peer.PID > 0 {
-				which = fmt.Sprintf("its process, %d,", peer.PID)
-			}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if conn, e := ipc.DialUser(ctx); e == nil {
+		defer conn.Close()
+		if peer, e := ipc.PeerOf(conn); e == nil && peer.PID > 0 {
+			which = fmt.Sprintf("its process, %d,", peer.PID)
 		}
 	}
 	return err.WithHint("%s is stopped or hangs: end it, and run the command again, which starts another; no job is lost", which)

@@ -86,7 +86,7 @@ func (a *app) several(failed []error, n int) error {
 			code = c
 		}
 	}
-	if len(failed) < n {
+	if len(failed) < n && code != exitStillRuns {
 		code = exitSomeFailed
 	}
 	return status(code)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"bits"
 	"bits/internal/progress"
@@ -20,6 +21,9 @@ func (a *app) properties(o getOptions) (map[string]bits.RawMessage, error) {
 	}
 	if o.detach {
 		values["priority"] = bits.Normal
+	}
+	if !utf8.ValidString(o.name) {
+		return nil, usagef("cannot use the name %q: it is not valid UTF-8", o.name)
 	}
 	if o.priority != "" {
 		var p bits.Priority

@@ -31,12 +31,12 @@ func TestScripts(t *testing.T) {
 			o.File("/file", bitstest.Content(1, 300_000))
 			o.File("/small", []byte("hello\n"))
 			o.File("/dir/", []byte("index\n"))
+			o.File("/n\xff\xfeä", []byte("hello\n"))
 			o.Page("/broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 			o.Page("/header", func(w http.ResponseWriter, r *http.Request) {
 				w.Write([]byte(r.Header.Get("X-Secret") + r.Header.Get("Authorization")))
 			})
-			o.Page("/slow", func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Length", "1000000")
+			slow := func(w http.ResponseWriter, r *http.Request) {
 				for range 1000 {
 					w.Write(make([]byte, 1000))
 					w.(http.Flusher).Flush()
@@ -46,10 +46,16 @@ func TestScripts(t *testing.T) {
 						return
 					}
 				}
+			}
+			o.Page("/endless", slow)
+			o.Page("/slow", func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Length", "1000000")
+				slow(w, r)
 			})
 			run := bitstest.Dir(env.T().(testing.TB))
 			for name, value := range map[string]string{
 				"URL": o.URL, "PLAIN": o.Plain, "CACERT": filepath.Join(env.WorkDir, "ca.pem"), "HOME": env.WorkDir,
+				"BYTES":          "\xff\xfe",
 				"BITS_STATE_DIR": filepath.Join(env.WorkDir, "state"), "BITS_SOCKET": filepath.Join(run, "r", "s"),
 			} {
 				env.Setenv(name, value)

@@ -5,6 +5,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +13,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -22,6 +25,7 @@ import (
 	"bits/hresult"
 	"bits/internal/demo"
 	"bits/internal/progress"
+	"bits/internal/wire"
 )
 
 // Streams are the standard streams of a command.
@@ -33,6 +37,7 @@ type Streams struct {
 // Exit codes beside those of the table of codes.
 const (
 	exitUsage       = 2
+	exitDeclined    = 15
 	exitStillRuns   = 23
 	exitSomeFailed  = 24
 	exitInterrupted = 130
@@ -41,10 +46,36 @@ const (
 
 // app is one invocation.
 type app struct {
-	Streams
+	In     io.Reader
+	Out    *output
+	Err    io.Writer
 	client client.Client
 	json   bool
 	quiet  bool
+	bars   atomic.Pointer[progress.Bars] // on the terminal now, if there are any
+}
+
+// output is standard output.
+// It remembers the first error, so that no command has to look after each line.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil {
+		err = fmt.Errorf("cannot write to standard output: %w", err)
+		o.err = cmp.Or(o.err, err)
+	}
+	return n, err
+}
+
+func (o *output) Close() error {
+	if c, ok := o.Writer.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // status is an error that has been reported already, or needs no words.
@@ -54,6 +85,8 @@ func (s status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // usage is a wrong command line.
 type usage struct{ error }
+
+func (u usage) Unwrap() error { return u.error }
 
 func usagef(format string, args ...any) error { return usage{fmt.Errorf(format, args...)} }
 
@@ -73,15 +106,24 @@ func Main(ctx context.Context, args []string, s Streams) int {
 		cancel(interrupted{<-signals})
 		signal.Stop(signals) // the second one ends the process at once
 	}()
-	a := &app{Streams: s}
+	a := &app{In: s.In, Out: &output{Writer: s.Out}, Err: s.Err}
 	root := a.commands()
+	// A command line that cannot be read to its end may ask for JSON all the same.
+	words := args
+	if n := slices.Index(args, "--"); n >= 0 {
+		words = args[:n]
+	}
+	a.json = slices.Contains(words, "--json")
 	root.SetArgs(args)
 	root.SetIn(s.In)
-	root.SetOut(s.Out)
+	root.SetOut(a.Out)
 	root.SetErr(s.Err)
 	err := root.ExecuteContext(ctx)
 	if cause := context.Cause(ctx); err != nil && cause != nil && errors.Is(err, cause) {
 		err = cause
+	}
+	if err == nil {
+		err = a.Out.err
 	}
 	return a.report(err)
 }
@@ -89,8 +131,8 @@ func Main(ctx context.Context, args []string, s Streams) int {
 // report says what went wrong and returns the exit code.
 func (a *app) report(err error) int {
 	var done status
-	var wrong usage
 	var stopped interrupted
+	var wrong usage
 	switch {
 	case err == nil:
 		return 0
@@ -101,45 +143,55 @@ func (a *app) report(err error) int {
 			return exitTerminated
 		}
 		return exitInterrupted
-	case errors.As(err, &wrong), strings.HasPrefix(err.Error(), "unknown command"):
-		fmt.Fprintf(a.Err, "bits: %v\n  try: bits --help\n", err)
-		return exitUsage
+	case strings.HasPrefix(err.Error(), "unknown command"):
+		err = usage{err}
 	}
 	e := bits.AsError(err)
-	a.fail(e.Code, e.Context, e.Message, e.Hint)
+	misused := errors.As(err, &wrong)
+	if misused && e.Code == hresult.E_FAIL {
+		e = bits.Errorf(hresult.E_INVALIDARG, "%w", err).WithHint("bits --help")
+	}
+	a.fail(e)
+	switch {
+	case misused:
+		return exitUsage
+	case e.Context == bits.ContextCertificateCallback:
+		return exitDeclined // whatever code the application chose
+	case e.Code == hresult.BG_S_PARTIAL_COMPLETE:
+		return exitSomeFailed
+	}
 	return e.Code.Exit()
 }
 
 // fail prints an error: a sentence, the code with its name, the hint.
-func (a *app) fail(code hresult.Code, c bits.ErrorContext, message, hint string) {
+func (a *app) fail(e *bits.Error) {
 	if a.json {
-		json.NewEncoder(a.Err).Encode(struct {
-			Code    hresult.Code      `json:"hresult"`
-			Name    string            `json:"name"`
-			Context bits.ErrorContext `json:"context"`
-			Message string            `json:"message"`
-			Hint    string            `json:"hint,omitempty"`
-		}{code, code.Name(), c, message, hint})
+		json.NewEncoder(a.Err).Encode(wire.FromError(e))
 		return
 	}
-	fmt.Fprintf(a.Err, "bits: %s\n  code: %s", progress.Clean(message), code)
-	if name := code.Name(); name != "" {
+	fmt.Fprintf(a.Err, "bits: %s\n  code: %s", progress.Clean(e.Message), e.Code)
+	if name := e.Code.Name(); name != "" {
 		fmt.Fprintf(a.Err, " %s", name)
 	}
-	if c != bits.ContextNone {
-		fmt.Fprintf(a.Err, " (%s)", c)
+	if e.Context != bits.ContextNone {
+		fmt.Fprintf(a.Err, " (%s)", e.Context)
 	}
 	fmt.Fprintln(a.Err)
-	if hint != "" {
-		fmt.Fprintf(a.Err, "  try: %s\n", progress.Clean(hint))
+	if e.Hint != "" {
+		fmt.Fprintf(a.Err, "  try: %s\n", progress.Clean(e.Hint))
 	}
 }
 
-// note prints a line for people.
+// note prints a line for people, above the bars if there are any.
 func (a *app) note(format string, args ...any) {
-	if !a.quiet {
-		fmt.Fprintf(a.Err, format+"\n", args...)
+	if a.quiet {
+		return
 	}
+	if b := a.bars.Load(); b != nil {
+		b.Note(format, args...)
+		return
+	}
+	fmt.Fprintf(a.Err, format+"\n", args...)
 }
 
 // print writes a result as one line of JSON.
@@ -158,7 +210,13 @@ judge the server's certificate before a byte of the request is sent.
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	version := root.Flags().Bool("version", false, "print the version of this program")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *version {
+			return a.version()
+		}
+		return cmd.Help()
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
 	flags := root.PersistentFlags()
@@ -167,9 +225,28 @@ judge the server's certificate before a byte of the request is sent.
 	for _, c := range []*cobra.Command{
 		a.getCommand(), a.listCommand(), a.showCommand(), a.watchCommand(), a.waitCommand(), a.addCommand(),
 		a.actCommand(bits.Suspend), a.actCommand(bits.Resume), a.actCommand(bits.Cancel), a.actCommand(bits.Complete),
-		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(),
+		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.versionCommand(),
 	} {
 		root.AddCommand(c)
+	}
+	// What cobra adds by itself takes any operand and shows its help.
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]", Short: "Show the help of a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("cannot find the command %q", strings.Join(args, " "))
+			}
+			return cmd.Help()
+		},
+	})
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args = arguments(cobra.NoArgs)
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
 	}
 	return root
 }

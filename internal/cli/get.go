@@ -1,16 +1,18 @@
 package cli
 
 import (
-	"bufio"
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
-	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +21,9 @@ import (
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/judge"
 	"bits/internal/progress"
+	"bits/internal/targets"
 	"bits/internal/wire"
 )
 
@@ -27,7 +31,7 @@ import (
 type getOptions struct {
 	output, dir, list, cacert, priority, validator, name string
 	headers, set                                         []string
-	detach, keep, force                                  bool
+	detach, keep, force, giveUpGiven                     bool
 	giveUp                                               time.Duration
 }
 
@@ -38,19 +42,21 @@ func (a *app) getCommand() *cobra.Command {
 		Short: "Fetch files",
 		Long: `Fetch files, one job each, and wait for them. A file appears under its name when it is whole, not before.
 
-An existing file is never replaced without --force. Ctrl-C leaves the jobs running in the background.
-Faults of the network are retried; a fatal error, a certificate that cannot be trusted or one that is declined ends the job.`,
+An existing file is never replaced without --force. Ctrl-C leaves the jobs running in the background; the same command again, or
+bits wait, comes back to them. Faults of the network are retried; a fatal error, a certificate that cannot be trusted or one that is
+declined ends the job and removes what it has fetched, unless --keep is given.`,
 		Example: `  bits get https://example.com/file.iso
   bits get -d downloads -i urls.txt
   bits get --header @secret.txt https://example.com/private.zip`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.get(cmd.Context(), o, cmd.Flags().Changed("give-up-after"), args)
+			o.giveUpGiven = cmd.Flags().Changed("give-up-after")
+			return a.get(cmd.Context(), o, args)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "name of the file; for one URL")
 	f.StringVarP(&o.dir, "dir", "d", "", "folder for the files")
-	f.StringVarP(&o.list, "input", "i", "", "file with one `URL [NAME]` a line; -: standard input")
+	f.StringVarP(&o.list, "input", "i", "", "`FILE` with one URL [NAME] a line; -: standard input")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "a header \"Name: value\", or @FILE with one a line (so that secrets stay off the command line)")
 	f.StringVar(&o.cacert, "cacert", "", "PEM `FILE` of the only authorities to trust")
 	f.StringVar(&o.priority, "priority", "", "foreground (default while waiting), high, normal (default with --detach) or low")
@@ -58,283 +64,292 @@ Faults of the network are retried; a fatal error, a certificate that cannot be t
 	f.BoolVar(&o.detach, "detach", false, "print the ids and do not wait")
 	f.BoolVar(&o.keep, "keep", false, "keep a job that failed, with what it has fetched")
 	f.BoolVar(&o.force, "force", false, "replace existing files")
-	f.DurationVar(&o.giveUp, "give-up-after", 5*time.Minute, "end after this time without progress; with --detach the default is 14 days")
+	f.DurationVar(&o.giveUp, "give-up-after", 5*time.Minute, "end after this time without progress; with --detach, and after Ctrl-C, the default is 14 days")
 	f.StringVar(&o.name, "job-name", "", "name of the jobs; default: that of the file")
-	f.StringArrayVar(&o.set, "set", nil, "a property of the jobs, `NAME=JSON`, such as security_flags=1")
+	f.StringArrayVar(&o.set, "set", nil, "a property of the jobs, `NAME=JSON`, such as security_flags=1; docs/api.md lists them")
 	return cmd
 }
 
-// target is one file to fetch.
-type target struct{ url, path string }
+// fetch is one run of get.
+type fetch struct {
+	*app
+	getOptions
+	properties map[string]bits.RawMessage
+	judge      *judge.Command // nil: the jobs need none
+	attached   []*client.Validation
+	jobs       []*bits.Job
+	made       map[string]bool // the jobs that this run has made; the others were there
+}
 
-func (a *app) get(ctx context.Context, o getOptions, giveUpGiven bool, urls []string) error {
+func (a *app) get(ctx context.Context, o getOptions, urls []string) error {
 	if o.validator != "" && o.detach {
 		return usagef("--validator cannot go with --detach: nobody would be there to run the command; use: bits validate JOB -- COMMAND")
 	}
-	targets, err := a.targets(o, urls)
+	wanted, err := targets.Command{URLs: urls, Output: o.output, Dir: o.dir, List: o.list, In: a.In, Force: o.force}.Find()
 	if err != nil {
 		return err
 	}
-	properties, err := a.properties(o, giveUpGiven)
+	f := &fetch{app: a, getOptions: o, made: map[string]bool{}}
+	if f.properties, err = a.properties(o); err != nil {
+		return err
+	}
+	if o.validator != "" {
+		f.judge = a.judge(judge.Shell(o.validator))
+	}
+	var others map[string]*bits.Job
+	if err = a.connect(ctx); err == nil {
+		others, err = f.others(ctx, wanted)
+	}
+	if err != nil && ctx.Err() != nil {
+		f.interrupted(wanted)
+	}
 	if err != nil {
 		return err
 	}
-	if err := a.connect(ctx); err != nil {
-		return err
-	}
+	defer f.detachAll()
 	var failed []error
-	var jobs []*bits.Job
-	for _, t := range targets {
-		job, err := a.create(ctx, o, t, properties)
+	rest := wanted
+	for ; len(rest) > 0 && ctx.Err() == nil; rest = rest[1:] {
+		job, err := f.begin(ctx, rest[0], others[rest[0].Path])
 		if err != nil {
 			failed = append(failed, err)
 			continue
 		}
-		jobs = append(jobs, job)
+		if slices.ContainsFunc(f.jobs, func(j *bits.Job) bool { return j.ID == job.ID }) {
+			continue // it fetches several of the files
+		}
+		f.jobs = append(f.jobs, job)
+		if o.detach && a.json {
+			a.print(job)
+		} else if o.detach {
+			fmt.Fprintln(a.Out, job.ID)
+		}
 	}
-	if o.detach {
-		for _, j := range jobs {
-			if a.json {
-				a.print(j)
-			} else {
-				fmt.Fprintln(a.Out, j.ID)
+	if o.detach && len(f.jobs) > 0 {
+		a.note("The service goes on in the background. After a reboot the next bits command starts it again.")
+	}
+	if !o.detach {
+		failed = append(failed, f.follow(ctx)...)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		for _, err := range failed {
+			if !errors.Is(err, cause) {
+				a.report(err)
 			}
 		}
-		if len(jobs) > 0 {
-			a.note("The service goes on in the background. After a reboot the next bits command starts it again.")
-		}
-		return a.several(failed, len(targets))
-	}
-	failed = append(failed, a.follow(ctx, o, jobs)...)
-	if cause := context.Cause(ctx); cause != nil {
-		a.interrupted(o, jobs)
+		f.interrupted(rest)
 		return cause
 	}
-	return a.several(failed, len(targets))
+	return a.several(failed, len(wanted))
 }
 
 // interrupted says how to come back.
-func (a *app) interrupted(o getOptions, jobs []*bits.Job) {
-	for _, j := range jobs {
-		now, err := a.client.Job(context.Background(), j.ID)
-		if err != nil || now.State.Final() {
+// From now on nobody waits for the jobs, so they are background jobs with the patience of such.
+func (f *fetch) interrupted(rest []targets.Target) {
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	alone := map[string]any{}
+	if f.priority == "" {
+		alone["priority"] = bits.Normal
+	}
+	if !f.giveUpGiven {
+		alone["give_up_after"] = 0
+	}
+	for _, s := range f.set {
+		name, _, _ := strings.Cut(s, "=")
+		delete(alone, name)
+	}
+	for _, j := range f.jobs {
+		if f.detach {
+			break // they are what was asked for
+		}
+		err := f.again(ctx, func() error {
+			now, err := f.client.Job(ctx, j.ID)
+			if err != nil || client.Settled(now) {
+				return cmp.Or(err, errEnough)
+			}
+			if !f.made[j.ID] && !now.AutoComplete {
+				return nil
+			}
+			return f.client.Set(ctx, j.ID, alone)
+		})
+		if errors.Is(err, errEnough) || errors.Is(err, bits.ErrNotFound) || errors.Is(err, bits.ErrInvalidState) {
 			continue
 		}
-		a.note("\n%s goes on in the background. Come back with: bits wait %s; drop it with: bits cancel %s", progress.Clean(j.DisplayName), j.ID[:8], j.ID[:8])
-		if o.validator != "" {
-			a.note("It will stop at the next unknown certificate, unless you run: bits validate %s -- %s", j.ID[:8], o.validator)
+		f.note("%s goes on in the background. Come back with: bits wait %s; drop it with: bits cancel %s", progress.Clean(j.DisplayName), j.ID[:8], j.ID[:8])
+		if f.judge != nil {
+			f.note("It will stop at the next unknown certificate, unless you run: bits validate %s -- %s", j.ID[:8], judge.Typed(f.validator))
+		}
+	}
+	for _, t := range rest {
+		f.note("not started: %s", t.URL)
+	}
+}
+
+const (
+	farewell = 10 * time.Second // for the calls after Ctrl-C
+	calling  = time.Minute      // for the calls that begin a job
+	attempts = 5                // at a call whose service goes away in it
+)
+
+// again repeats a call whose service goes away in it; the service is started again.
+func (a *app) again(ctx context.Context, call func() error) error {
+	for n := 1; ; n++ {
+		err := call()
+		if !errors.Is(err, client.ErrUnreachable) || n == attempts || ctx.Err() != nil {
+			return err
+		}
+		if err := a.connect(ctx); err != nil {
+			return err
 		}
 	}
 }
 
-// targets reads the URLs of the command line and of the list, and finds their files.
-func (a *app) targets(o getOptions, urls []string) ([]target, error) {
-	var all []target
-	for _, u := range urls {
-		all = append(all, target{url: u, path: o.output})
-	}
-	if o.list != "" {
-		more, err := a.readList(o.list)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, more...)
-	}
-	switch {
-	case len(all) == 0:
-		return nil, usagef("give at least one URL, or a list with -i")
-	case o.output != "" && len(all) > 1:
-		return nil, usagef("-o names one file, and there are %d URLs; use -d", len(all))
-	}
-	seen := map[string]bool{}
-	for i := range all {
-		t := &all[i]
-		if err := bits.CheckRemoteName(t.url); err != nil {
-			return nil, err
-		}
-		if t.path == "" {
-			t.path = fileName(t.url)
-		}
-		if o.dir != "" && !filepath.IsAbs(t.path) {
-			t.path = filepath.Join(o.dir, t.path)
-		}
-		var err error
-		if t.path, err = filepath.Abs(t.path); err != nil {
-			return nil, err
-		}
-		if seen[t.path] {
-			return nil, usagef("two URLs would be written to %s; give them names in a list with -i", t.path)
-		}
-		seen[t.path] = true
-		if _, err := os.Lstat(t.path); err == nil && !o.force {
-			return nil, bits.Errorf(hresult.ERROR_FILE_EXISTS, "cannot fetch %s: %s exists", t.url, t.path).In(bits.ContextLocalFile).WithHint("--force replaces it when the new one is whole; -o gives another name")
-		}
-	}
-	return all, nil
-}
-
-// fileName is the last part of the path of a URL, made safe as a name.
-func fileName(remote string) string {
-	u, err := url.Parse(remote)
-	if err != nil {
-		return "index.html"
-	}
-	name := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || strings.ContainsRune(`/\:`, r) {
-			return '_'
-		}
-		return r
-	}, path.Base(u.Path))
-	if name == "." || name == ".." || name == "_" || name == "/" || strings.HasSuffix(u.Path, "/") {
-		return "index.html"
-	}
-	return name
-}
-
-// readList reads lines "URL" or "URL NAME"; empty lines and those that begin with # are passed over.
-func (a *app) readList(name string) (all []target, err error) {
-	r := a.In
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, usagef("cannot read the list: %w", err)
-		}
-		defer f.Close()
-		r = f
-	}
-	lines := bufio.NewScanner(r)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		u, file, _ := strings.Cut(line, " ")
-		if err := bits.CheckRemoteName(u); err != nil {
-			return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot read line %d of the list: %w", n, err)
-		}
-		all = append(all, target{u, strings.TrimSpace(file)})
-	}
-	return all, lines.Err()
-}
-
-// properties makes the properties of the jobs from the flags.
-func (a *app) properties(o getOptions, giveUpGiven bool) (map[string]bits.RawMessage, error) {
-	values := map[string]any{
-		"auto_complete": true,
-		"no_replace":    !o.force,
-		"backoff":       bits.Backoff{First: 1, Max: 60, Jitter: 0.5},
-		"priority":      bits.Foreground,
-	}
-	if o.detach {
-		values["priority"] = bits.Normal
-	}
-	if o.priority != "" {
-		values["priority"] = strings.ToUpper(o.priority)
-	}
-	if !o.detach || giveUpGiven {
-		if o.giveUp < time.Second {
-			return nil, usagef("--give-up-after is at least 1s")
-		}
-		values["give_up_after"] = bits.Seconds(o.giveUp / time.Second)
-	}
-	if o.cacert != "" {
-		pem, err := os.ReadFile(o.cacert)
-		if err != nil {
-			return nil, usagef("cannot read the authorities: %w", err)
-		}
-		values["roots"] = string(pem)
-	}
-	headers, err := a.headers(o.headers)
+// others finds the jobs that fetch to the names of the targets already, by path.
+// One that fetches another URL is in the way, and nothing is begun.
+func (f *fetch) others(ctx context.Context, wanted []targets.Target) (map[string]*bits.Job, error) {
+	jobs, err := f.client.Jobs(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	if headers != "" {
-		values["custom_headers"] = headers
-	}
-	raw := map[string]bits.RawMessage{}
-	for name, v := range values {
-		if raw[name], err = json.Marshal(v); err != nil {
-			return nil, err
+	others, files := map[string]*bits.Job{}, map[string]bits.File{}
+	for i := range jobs {
+		for _, file := range jobs[i].Files {
+			others[file.LocalName], files[file.LocalName] = &jobs[i], file
 		}
 	}
-	for _, s := range o.set {
-		name, value, ok := strings.Cut(s, "=")
-		if !ok || !json.Valid([]byte(value)) {
-			return nil, usagef("--set takes NAME=JSON, such as security_flags=1; %q is not", s)
+	for _, t := range wanted {
+		if j := others[t.Path]; j != nil && files[t.Path].RemoteName != t.URL {
+			return nil, bits.Errorf(hresult.ERROR_FILE_EXISTS, "cannot fetch %s: job %s fetches %s to %s", t.URL, j.ID, files[t.Path].RemoteName, t.Path).
+				In(bits.ContextLocalFile).WithHint("bits wait %s; or bits cancel %s, and run the command again", j.ID[:8], j.ID[:8])
 		}
-		raw[name] = bits.RawMessage(value)
 	}
-	return raw, nil
+	return others, nil
 }
 
-// headers reads the headers; a secret on the command line draws a warning.
-func (a *app) headers(args []string) (string, error) {
-	var all strings.Builder
-	for _, arg := range args {
-		if file, ok := strings.CutPrefix(arg, "@"); ok {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				return "", usagef("cannot read the headers: %w", err)
-			}
-			for line := range strings.Lines(string(text)) {
-				if line = strings.TrimRight(line, "\r\n"); line != "" {
-					all.WriteString(line + "\r\n")
-				}
-			}
-			continue
-		}
-		name, _, _ := strings.Cut(arg, ":")
-		for _, word := range []string{"auth", "cookie", "token", "key", "secret", "password"} {
-			if strings.Contains(strings.ToLower(name), word) {
-				a.note("bits: the header %s looks like a secret, and other users can see command lines; put it into a file and use -H @FILE", progress.Clean(name))
-				break
-			}
-		}
-		all.WriteString(arg + "\r\n")
-	}
-	return all.String(), nil
-}
-
-// create makes and starts the job of one target.
+// begin makes and starts the job of one target, or joins the one that is there.
 // With a validator it is started only when that is attached.
-func (a *app) create(ctx context.Context, o getOptions, t target, properties map[string]bits.RawMessage) (*bits.Job, error) {
-	name := o.name
+// It is not given up half-way, neither for Ctrl-C nor because the service goes away: the id is chosen here, so the call can be repeated,
+// and no job is made that nobody knows of.
+func (f *fetch) begin(ctx context.Context, t targets.Target, other *bits.Job) (job *bits.Job, err error) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), calling, bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, "cannot reach the service: it has not answered for %s", calling))
+	defer cancel()
+	name := f.name
 	if name == "" {
-		name = filepath.Base(t.path)
+		name = filepath.Base(t.Path)
 	}
-	job, err := a.client.Create(ctx, bits.Spec{
-		DisplayName: progress.Cut(name, bits.MaxDisplayName), Properties: properties, Resume: o.validator == "",
-		Files: []bits.FileSpec{{RemoteName: t.url, LocalName: t.path}},
+	spec := bits.Spec{
+		ID: newID(), DisplayName: progress.Cut(name, bits.MaxDisplayName), Properties: f.properties, Resume: f.judge == nil,
+		Files: []bits.FileSpec{{RemoteName: t.URL, LocalName: t.Path}},
+	}
+	if other != nil {
+		what := "; following it"
+		if f.detach {
+			what = ""
+		}
+		f.note("%s is already being fetched by job %s%s", progress.Clean(t.Path), other.ID[:8], what)
+	} else {
+		f.made[spec.ID] = true
+	}
+	err = f.again(ctx, func() (err error) {
+		if job = other; other != nil {
+			err = f.join(ctx, other)
+		} else {
+			job, err = f.client.Create(ctx, spec)
+		}
+		if err != nil || f.judge == nil {
+			return err
+		}
+		if err = f.attach(ctx, job.ID); err == nil {
+			err = f.client.Resume(ctx, job.ID)
+		}
+		return err
 	})
-	if err != nil || o.validator == "" {
-		return job, err
+	if errors.Is(err, bits.ErrInvalidState) && job != nil && job.ID != "" {
+		return job, nil // it has ended meanwhile: what became of it is seen when it is followed
 	}
-	if _, err = a.client.SetServerCertificateValidation(ctx, job.ID, a.shellJudge(o.validator)); err == nil {
-		err = a.client.Resume(ctx, job.ID)
-	}
-	if err != nil {
-		a.client.Cancel(context.WithoutCancel(ctx), job.ID)
+	if err != nil && other == nil {
+		f.client.Cancel(ctx, spec.ID)
 	}
 	return job, err
 }
 
+// join lets a job that is there go on as this run would have made it, if it is of the kind that get makes.
+func (f *fetch) join(ctx context.Context, j *bits.Job) error {
+	changes := map[string]any{}
+	for name, value := range f.properties {
+		if roots, err := json.Marshal(j.Roots); name != "roots" || err != nil || !bytes.Equal(roots, value) { // a change reconnects
+			changes[name] = value
+		}
+	}
+	if j.AutoComplete {
+		if err := f.client.Set(ctx, j.ID, changes); err != nil {
+			return err
+		}
+	}
+	if f.judge == nil && (j.State == bits.StateSuspended || j.State == bits.StateError || j.State == bits.StateTransientError) {
+		return f.client.Resume(ctx, j.ID)
+	}
+	return nil
+}
+
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func (f *fetch) attach(ctx context.Context, id string) error {
+	v, err := f.client.Attach(ctx, id, f.judge)
+	if err == nil {
+		f.attached = append(f.attached, v)
+	}
+	return err
+}
+
+// detachAll ends the registrations, and with them the commands that still judge.
+func (f *fetch) detachAll() {
+	for _, v := range f.attached {
+		v.Close()
+	}
+	if f.judge != nil {
+		f.judge.Wait()
+	}
+}
+
 // follow waits for the jobs and returns what went wrong.
 // A job that failed is cancelled, unless it is to be kept.
-func (a *app) follow(ctx context.Context, o getOptions, jobs []*bits.Job) (failed []error) {
-	pending := map[string]bool{}
-	for _, j := range jobs {
+func (f *fetch) follow(ctx context.Context) (failed []error) {
+	pending, only := map[string]bool{}, ""
+	for _, j := range f.jobs {
 		pending[j.ID] = true
+		only = j.ID
+	}
+	if len(pending) == 0 {
+		return nil
+	} else if len(pending) > 1 {
+		only = ""
 	}
 	var screen io.Writer
-	if !a.quiet && !a.json {
-		screen = a.Err
+	if !f.quiet && !f.json {
+		screen = f.Err
 	}
-	bars := progress.New(screen, jobs)
-	defer bars.Close()
+	bars := progress.New(screen, f.jobs)
+	if bars.Drawn() {
+		f.bars.Store(bars)
+	}
+	defer func() {
+		bars.Close()
+		f.bars.Store(nil)
+		if bars.Drawn() && ctx.Err() != nil {
+			fmt.Fprintln(f.Err) // after the ^C of the terminal
+		}
+	}()
 	said := map[string]hresult.Code{}
 	// look asks for a job, shows it, and strikes it off when it has ended.
 	look := func(id string) error {
-		job, err := a.client.Job(ctx, id)
+		job, err := f.client.Job(ctx, id)
 		if errors.Is(err, bits.ErrNotFound) {
 			delete(pending, id)
 			failed = append(failed, err)
@@ -343,7 +358,7 @@ func (a *app) follow(ctx context.Context, o getOptions, jobs []*bits.Job) (faile
 			return err
 		}
 		bars.Show(id, job.Progress)
-		over, fault := a.ended(ctx, o, job)
+		over, fault := f.ended(ctx, job)
 		if over {
 			delete(pending, id)
 			bars.Done(job, fault)
@@ -352,78 +367,47 @@ func (a *app) follow(ctx context.Context, o getOptions, jobs []*bits.Job) (faile
 			}
 		} else if e := job.Error; e != nil && job.State == bits.StateTransientError && said[id] != e.Code {
 			said[id] = e.Code
-			bars.Note("%s; trying again until %s have passed without progress", progress.Clean(e.Message), o.giveUp)
+			bars.Note("%s; trying again for up to %s without progress", progress.Clean(e.Message), f.giveUp)
 		}
 		return nil
 	}
-	for len(pending) > 0 && ctx.Err() == nil {
-		err := a.events(ctx, jobs, func(e client.Event) error {
-			switch {
-			case e.Kind == wire.KindNow: // what happened before the stream began is seen here
-				for id := range pending {
-					if err := look(id); err != nil {
-						return err
-					}
+	since, streams := int64(client.Now), 0
+	err := f.events(ctx, &since, only, func(e client.Event) error {
+		switch {
+		case e.Kind == wire.KindNow: // what happened before the stream began is seen here
+			streams++
+			for id := range pending {
+				if f.judge != nil && streams > 1 {
+					f.attach(ctx, id) // that it could not is seen at the job
 				}
-			case !pending[e.Job]:
-			case e.Kind == wire.KindProgress:
-				var p bits.JobProgress
-				if err := json.Unmarshal(e.Body, &p); err == nil {
-					bars.Show(e.Job, p)
-				}
-			case e.N > 0:
-				if err := look(e.Job); err != nil {
+				if err := look(id); err != nil {
 					return err
 				}
 			}
-			if len(pending) == 0 {
-				return errEnough
+		case !pending[e.Job]:
+		case e.Kind == wire.KindProgress:
+			var p bits.JobProgress
+			if err := json.Unmarshal(e.Body, &p); err == nil {
+				bars.Show(e.Job, p)
 			}
-			return nil
-		})
-		switch {
-		case errors.Is(err, errEnough) || ctx.Err() != nil:
-		case errors.Is(err, client.ErrUnreachable):
-			// The service went away: it is started again, and the jobs are still there.
-			time.Sleep(50 * time.Millisecond)
-			if err := a.connect(ctx); err != nil {
-				return append(failed, err)
+		case e.N > 0:
+			if err := look(e.Job); err != nil {
+				return err
 			}
-			for id := range pending {
-				if o.validator != "" {
-					a.client.Attach(ctx, id, a.shellJudge(o.validator)) // that it could not is seen at the job
-				}
-			}
-		case err != nil:
-			return append(failed, err)
 		}
+		if len(pending) == 0 {
+			return errEnough
+		}
+		return nil
+	})
+	if err != nil {
+		failed = append(failed, err)
 	}
 	return failed
 }
 
-var errEnough = errors.New("nothing more is to be heard")
-
-// events hears the events of the jobs, the present states first, until the stream breaks or hear returns an error.
-func (a *app) events(ctx context.Context, jobs []*bits.Job, hear func(client.Event) error) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	only := ""
-	if len(jobs) == 1 {
-		only = jobs[0].ID
-	}
-	for e, err := range a.client.Events(ctx, client.Now, only) {
-		if err == nil {
-			err = hear(e)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return context.Cause(ctx)
-}
-
 // ended reports whether the command waits no longer for the job, and what went wrong.
-func (a *app) ended(ctx context.Context, o getOptions, job *bits.Job) (bool, error) {
+func (f *fetch) ended(ctx context.Context, job *bits.Job) (bool, error) {
 	over := client.Settled(job)
 	if e := job.Error; e != nil && job.State == bits.StateTransientError {
 		// A certificate that was refused or declined is not asked about again and again at a prompt.
@@ -432,26 +416,50 @@ func (a *app) ended(ctx context.Context, o getOptions, job *bits.Job) (bool, err
 	if !over {
 		return false, nil
 	}
-	if job.State == bits.StateAcknowledged {
-		if a.json {
-			return true, a.print(job)
+	fault := outcome(job)
+	if fault == nil {
+		if job.State == bits.StateTransferred {
+			f.note("job %s has all its files; give them their names with: bits complete %s", job.ID[:8], job.ID[:8])
+		}
+		if f.json {
+			return true, f.print(job)
 		}
 		return true, nil
 	}
-	fault := outcome(job)
-	if fault == nil {
-		fault = bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot wait any longer for job %s: it is %s", job.ID, job.State)
-	}
-	if !o.keep && !job.State.Final() && job.State != bits.StateSuspended {
-		if _, err := a.client.Cancel(context.WithoutCancel(ctx), job.ID); err != nil {
-			fault = errors.Join(fault, err)
+	e := *bits.AsError(fault)
+	switch {
+	case job.State.Final() || job.State == bits.StateSuspended:
+	case f.keep || !f.made[job.ID]:
+		e.Hint = and(e.Hint, "the job is kept: bits resume "+job.ID[:8]+", or bits cancel "+job.ID[:8])
+	default:
+		code, err := f.client.Cancel(context.WithoutCancel(ctx), job.ID)
+		if e.Hint = strings.ReplaceAll(e.Hint, "resume the job", "run the command again"); ofJob.MatchString(e.Hint) {
+			e.Hint = "run the command again"
 		}
-	} else if o.keep && !job.State.Final() {
-		e := *bits.AsError(fault)
-		e.Hint = strings.TrimPrefix(e.Hint+"; the job is kept: bits resume "+job.ID[:8], "; ")
-		fault = &e
+		if err != nil {
+			return true, errors.Join(&e, err)
+		}
+		if code == hresult.BG_S_UNABLE_TO_DELETE_FILES {
+			e.Hint = and(e.Hint, "remove what the service could not remove: "+temporaries(job))
+		}
 	}
-	return true, fault
+	return true, &e
+}
+
+// ofJob finds hints that speak of a job that is there.
+var ofJob = regexp.MustCompile(`\bresume|attempt|bits (validate|suspend|add)`)
+
+func and(hint, more string) string { return strings.TrimPrefix(hint+"; "+more, "; ") }
+
+// temporaries are the files of a job that have not got their names.
+func temporaries(j *bits.Job) string {
+	var names []string
+	for _, f := range j.Files {
+		if _, err := os.Lstat(f.Temporary); err == nil {
+			names = append(names, f.Temporary)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // distrusted are the codes of phase one.

@@ -16,6 +16,7 @@ import (
 	"bits/client"
 	"bits/hresult"
 	"bits/internal/progress"
+	"bits/internal/targets"
 	"bits/internal/wire"
 )
 
@@ -25,14 +26,20 @@ func (a *app) resolve(ctx context.Context, word string) (*bits.Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A name may have been used before: what is at work now is meant first.
 	var found []*bits.Job
-	for i := range jobs {
-		j := &jobs[i]
-		if strings.EqualFold(j.ID, word) {
-			return j, nil
+	for _, final := range []bool{false, true} {
+		for i := range jobs {
+			j := &jobs[i]
+			if strings.EqualFold(j.ID, word) {
+				return j, nil
+			}
+			if j.State.Final() == final && (len(word) >= 4 && strings.HasPrefix(j.ID, strings.ToLower(word)) || j.DisplayName == word && word != "") {
+				found = append(found, j)
+			}
 		}
-		if len(word) >= 4 && strings.HasPrefix(j.ID, strings.ToLower(word)) || j.DisplayName == word && word != "" {
-			found = append(found, j)
+		if len(found) > 0 {
+			break
 		}
 	}
 	switch {
@@ -79,7 +86,7 @@ func (a *app) several(failed []error, n int) error {
 			code = c
 		}
 	}
-	if len(failed) < n {
+	if len(failed) < n && code != exitStillRuns {
 		code = exitSomeFailed
 	}
 	return status(code)
@@ -113,6 +120,9 @@ func (a *app) actCommand(action bits.Action) *cobra.Command {
 				if code != hresult.S_OK {
 					a.note("  %s %s: %s", code, code.Name(), code.Message())
 				}
+				if code == hresult.BG_S_UNABLE_TO_DELETE_FILES {
+					a.note("  remove what the service could not remove: %s", progress.Clean(temporaries(j)))
+				}
 				return nil
 			})
 		},
@@ -129,34 +139,47 @@ func (a *app) listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the jobs", Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.connect(cmd.Context()); err != nil {
-				return err
-			}
 			filter := url.Values{}
 			if all {
 				filter.Set("final", "true")
 			}
 			if state != "" {
+				var known bits.State
+				if err := known.UnmarshalText([]byte(state)); err != nil {
+					return usage{err}
+				}
 				filter.Set("state", state)
+			}
+			if err := a.connect(cmd.Context()); err != nil {
+				return err
 			}
 			jobs, err := a.client.Jobs(cmd.Context(), filter)
 			if err != nil {
 				return err
 			}
-			if a.json {
+			names := []string{}
+			for i := range jobs {
+				names = append(names, jobs[i].ID)
+			}
+			switch {
+			case a.json && ids:
+				return a.print(map[string]any{"ids": names})
+			case a.json:
 				return a.print(map[string]any{"jobs": jobs})
+			case ids:
+				for _, id := range names {
+					fmt.Fprintln(a.Out, id)
+				}
+				return nil
 			}
 			table := tabwriter.NewWriter(a.Out, 0, 8, 2, ' ', 0)
-			if !ids && len(jobs) > 0 {
+			if len(jobs) > 0 {
 				fmt.Fprintln(table, "ID\tSTATE\tDONE\tSIZE\tPRIORITY\tNAME\tWHY IT WAITS")
 			}
 			for i := range jobs {
 				j := &jobs[i]
-				if ids {
-					fmt.Fprintln(a.Out, j.ID)
-					continue
-				}
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", j.ID[:8], j.State, percent(j.Progress), total(j.Progress), j.Priority, progress.Clean(j.DisplayName), progress.Clean(waiting(j)))
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", j.ID[:8], j.State, progress.Percent(j.Progress), progress.Total(j.Progress), j.Priority,
+					progress.Clean(progress.Brief(j.DisplayName, 40)), progress.Clean(progress.Waiting(j)))
 			}
 			return table.Flush()
 		},
@@ -167,48 +190,6 @@ func (a *app) listCommand() *cobra.Command {
 	return cmd
 }
 
-// waiting says why a job does not move and when it will next try.
-func waiting(j *bits.Job) string {
-	if j.Waiting == nil {
-		return ""
-	}
-	text := j.Waiting.Reason
-	if j.Waiting.Code != 0 {
-		text += " (" + j.Waiting.Code.String() + ")"
-	}
-	if j.Waiting.Until != nil {
-		text += "; next try " + until(*j.Waiting.Until)
-	}
-	return text
-}
-
-func until(t time.Time) string {
-	if d := time.Until(t).Round(time.Second); d > 0 {
-		return "in " + d.String()
-	}
-	return "now"
-}
-
-func percent(p bits.JobProgress) string {
-	if p.BytesTotal == nil {
-		return progress.Size(p.BytesTransferred)
-	}
-	if *p.BytesTotal == 0 {
-		if p.FilesTransferred == p.FilesTotal {
-			return "100%"
-		}
-		return "0%"
-	}
-	return fmt.Sprintf("%d%%", p.BytesTransferred*100 / *p.BytesTotal)
-}
-
-func total(p bits.JobProgress) string {
-	if p.BytesTotal == nil {
-		return "?"
-	}
-	return progress.Size(*p.BytesTotal)
-}
-
 func (a *app) showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show JOB...", Short: "Show all about jobs", Args: arguments(cobra.MinimumNArgs(1)),
@@ -217,57 +198,10 @@ func (a *app) showCommand() *cobra.Command {
 				if a.json {
 					return a.print(j)
 				}
-				a.show(j)
+				progress.Show(a.Out, j)
 				return nil
 			})
 		},
-	}
-}
-
-func (a *app) show(j *bits.Job) {
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(a.Out, "%-12s %s\n", name+":", progress.Clean(fmt.Sprintf(format, args...)))
-	}
-	line("job", "%s", j.ID)
-	line("name", "%s", j.DisplayName)
-	if j.Description != "" {
-		line("description", "%s", j.Description)
-	}
-	line("state", "%s", j.State)
-	if w := waiting(j); w != "" {
-		line("waiting", "%s", w)
-	}
-	if e := j.Error; e != nil {
-		line("error", "%s", e.Message)
-		line("code", "%s %s (%s)", e.Code, e.Name, e.Context)
-		if e.Hint != "" {
-			line("try", "%s", e.Hint)
-		}
-	}
-	line("priority", "%s", j.Priority)
-	line("owner", "%s", j.Owner)
-	line("created", "%s", j.Created.Format(time.RFC3339))
-	line("progress", "%s of %s (%s), %d of %d files", progress.Size(j.Progress.BytesTransferred), total(j.Progress), percent(j.Progress), j.Progress.FilesTransferred, j.Progress.FilesTotal)
-	line("errors", "%d", j.ErrorCount)
-	if j.ValidatorRequired {
-		attached := "no application is attached"
-		if j.ValidatorAttached {
-			attached = "an application is attached"
-		}
-		line("validator", "required; %s", attached)
-	}
-	if len(j.HeaderNames) > 0 {
-		line("headers", "%s (values hidden)", strings.Join(j.HeaderNames, ", "))
-	}
-	for _, f := range j.Files {
-		state := progress.Size(f.TransferredBytes())
-		switch {
-		case f.Completed:
-			state = "completed"
-		case f.Finished:
-			state = "finished"
-		}
-		line(fmt.Sprintf("file %d", f.Number), "%s -> %s (%s)", f.RemoteName, f.LocalName, state)
 	}
 }
 
@@ -275,17 +209,30 @@ func (a *app) waitCommand() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use: "wait JOB...", Short: "Wait until nothing more happens to jobs by itself", Args: arguments(cobra.MinimumNArgs(1)),
-		Long: `Wait until each job is TRANSFERRED, ACKNOWLEDGED, CANCELLED, ERROR or SUSPENDED.
-The exit code is 0 if all have what they were made for, else that of the error; 23 if the time is over.`,
+		Long: `Wait until each job is TRANSFERRED, ACKNOWLEDGED, CANCELLED, ERROR or SUSPENDED; one that completes by itself is waited for until
+it has. The exit code is 0 if all have all the files they were made for, else that of the error; 23 if the time is over.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			if timeout > 0 {
+			if timeout < 0 {
+				return usagef("--timeout is no negative time")
+			} else if timeout > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeoutCause(ctx, timeout, status(exitStillRuns))
 				defer cancel()
 			}
-			return a.each(ctx, args, func(j *bits.Job) error {
-				j, err := a.client.Wait(ctx, j.ID)
+			if err := a.connect(ctx); err != nil {
+				return err
+			}
+			var ids []string
+			for _, word := range args { // what is wrong with a name is said before the waiting
+				j, err := a.resolve(ctx, word)
+				if err != nil {
+					return err
+				}
+				ids = append(ids, j.ID)
+			}
+			return a.each(ctx, ids, func(j *bits.Job) error {
+				j, err := a.settled(ctx, j.ID)
 				if err != nil {
 					return err
 				}
@@ -302,13 +249,63 @@ The exit code is 0 if all have what they were made for, else that of the error; 
 	return cmd
 }
 
+// settled waits until nothing more happens to the job by itself.
+func (a *app) settled(ctx context.Context, id string) (job *bits.Job, err error) {
+	since := int64(client.Now)
+	return job, a.events(ctx, &since, id, func(e client.Event) (err error) {
+		if e.Kind != wire.KindState {
+			return nil
+		}
+		if job, err = a.client.Job(ctx, id); err == nil && client.Settled(job) {
+			return errEnough
+		}
+		return err
+	})
+}
+
+var errEnough = errors.New("nothing more is to be heard")
+
+// events hears the events of the jobs, or of one, after the number since, or the present states first, until hear returns an error;
+// errEnough is none.
+// A service that goes away is started again.
+func (a *app) events(ctx context.Context, since *int64, only string, hear func(client.Event) error) error {
+	for {
+		for e, err := range a.client.Events(ctx, *since, only) {
+			if err == nil {
+				err = hear(e)
+			}
+			switch {
+			case errors.Is(err, errEnough):
+				return nil
+			case ctx.Err() != nil:
+				return context.Cause(ctx)
+			case err != nil && !errors.Is(err, client.ErrUnreachable):
+				return err
+			}
+			if err != nil {
+				break
+			}
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		time.Sleep(50 * time.Millisecond) // one that ends has its socket a moment longer
+		if err := a.connect(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // outcome is nil for a job that has what it was made for.
 func outcome(j *bits.Job) error {
+	p := j.Progress
 	switch {
-	case j.State == bits.StateTransferred || j.State == bits.StateAcknowledged:
-		return nil
 	case j.State == bits.StateCancelled:
 		return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot finish job %s: it was cancelled", j.ID)
+	case (j.State == bits.StateTransferred || j.State == bits.StateAcknowledged) && p.FilesTransferred < p.FilesTotal:
+		return bits.Errorf(hresult.BG_S_PARTIAL_COMPLETE, "cannot have all files of job %s: it was completed with %d of %d", j.ID, p.FilesTransferred, p.FilesTotal)
+	case j.State == bits.StateTransferred || j.State == bits.StateAcknowledged:
+		return nil
 	case j.Error != nil && j.State != bits.StateSuspended:
 		return &bits.Error{Code: j.Error.Code, Context: j.Error.Context, Message: j.Error.Message, Hint: j.Error.Hint}
 	}
@@ -318,6 +315,8 @@ func outcome(j *bits.Job) error {
 func (a *app) watchCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "watch [JOB]", Short: "Print what happens to the jobs, or to one, until Ctrl-C or its end", Args: arguments(cobra.MaximumNArgs(1)),
+		Long: `Print each state that the jobs, or one of them, enter, and how far they are: into a file or a pipe at most every five seconds.
+With --json every event of the local API is printed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if err := a.connect(ctx); err != nil {
@@ -332,28 +331,32 @@ func (a *app) watchCommand() *cobra.Command {
 				id = j.ID
 			}
 			since := int64(client.Now)
-			for ctx.Err() == nil {
-				for e, err := range a.client.Events(ctx, since, id) {
-					if errors.Is(err, client.ErrUnreachable) {
-						break
-					} else if err != nil {
-						return err
-					}
-					if e.N > 0 {
-						since = e.N
-					}
-					if final, err := a.happened(e); err != nil || final && id != "" {
-						return err
-					}
-				}
-				if err := a.connect(ctx); err != nil {
-					return err
-				}
+			shown := map[string]time.Time{} // the last progress of each job that was printed
+			every := time.Duration(0)
+			if !progress.Terminal(a.Out.Writer) && !a.json {
+				every = watchEvery
 			}
-			return context.Cause(ctx)
+			return a.events(ctx, &since, id, func(e client.Event) error {
+				since = max(since, e.N)
+				if e.Kind == wire.KindProgress && every > 0 {
+					var p bits.JobProgress
+					if err := json.Unmarshal(e.Body, &p); err != nil || p.BytesReceived == 0 || e.At.Sub(shown[e.Job]) < every {
+						return err
+					}
+					shown[e.Job] = e.At
+				}
+				final, err := a.happened(e)
+				if err == nil && final && id != "" {
+					err = errEnough
+				}
+				return err
+			})
 		},
 	}
 }
+
+// watchEvery is the time between two lines of progress of a job in a log.
+const watchEvery = 5 * time.Second
 
 // happened prints an event and reports whether it ends the job.
 func (a *app) happened(e client.Event) (final bool, err error) {
@@ -374,7 +377,7 @@ func (a *app) happened(e client.Event) (final bool, err error) {
 	}
 	at := e.At.Local().Format(time.TimeOnly)
 	if e.Kind == wire.KindProgress {
-		_, err = fmt.Fprintf(a.Out, "%s %s %s of %s, on disk %s\n", at, e.Job[:8], progress.Size(body.BytesReceived), total(body.JobProgress), progress.Size(body.BytesTransferred))
+		_, err = fmt.Fprintf(a.Out, "%s %s %s of %s, on disk %s\n", at, e.Job[:8], progress.Size(body.BytesReceived), progress.Total(body.JobProgress), progress.Size(body.BytesTransferred))
 		return false, err
 	}
 	text := ""
@@ -390,14 +393,14 @@ func (a *app) addCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add JOB URL...", Short: "Add files to a job", Args: arguments(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			targets, err := a.targets(getOptions{output: output, dir: dir, force: true}, args[1:])
+			wanted, err := targets.Command{URLs: args[1:], Output: output, Dir: dir, Force: true}.Find()
 			if err != nil {
 				return err
 			}
 			return a.each(cmd.Context(), args[:1], func(j *bits.Job) error {
 				var files []bits.FileSpec
-				for _, t := range targets {
-					files = append(files, bits.FileSpec{RemoteName: t.url, LocalName: t.path})
+				for _, t := range wanted {
+					files = append(files, bits.FileSpec{RemoteName: t.URL, LocalName: t.Path})
 				}
 				return a.client.Add(cmd.Context(), j.ID, files...)
 			})

@@ -2,6 +2,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +20,13 @@ import (
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/ipc"
 	"bits/internal/progress"
+)
+
+const (
+	stopTime  = 10 * time.Second       // for a service to end
+	startTime = 500 * time.Millisecond // for a service to take its folder
 )
 
 // demo is one run of the demonstration.
@@ -59,7 +67,7 @@ func Run(ctx context.Context, out io.Writer) (err error) {
 		for _, c := range d.children {
 			c.kill()
 		}
-		err = errors.Join(err, os.RemoveAll(dir))
+		err = errors.Join(err, d.stopService(), os.RemoveAll(dir))
 		if err == nil {
 			d.note("\nAll of it is true, and %s is removed again. Now try: bits get URL", dir)
 		}
@@ -72,7 +80,7 @@ func Run(ctx context.Context, out io.Writer) (err error) {
 	defer d.origin.close()
 	for _, part := range []func() error{d.begin, d.killService, d.decline, d.killApplication} {
 		if err := part(); err != nil {
-			return err
+			return cmp.Or(context.Cause(ctx), err)
 		}
 	}
 	return nil
@@ -144,6 +152,36 @@ func (d *demo) startService() (*child, error) {
 	})
 }
 
+// stopService ends the service that a child may have started; none begins after it.
+func (d *demo) stopService() error {
+	d.client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	system, err := d.client.System(ctx)
+	if err == nil {
+		d.client.Do(ctx, "POST", "/system/stop", nil, nil)
+	}
+	lock := filepath.Join(d.dir, "state", "lock")
+	if _, err := os.Stat(lock); errors.Is(err, fs.ErrNotExist) {
+		return nil // there has never been one
+	}
+	unlock, err := ipc.LockWait(ctx, lock)
+	if err != nil && system.PID > 0 {
+		if p, err := os.FindProcess(system.PID); err == nil {
+			p.Kill()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		unlock, err = ipc.LockWait(ctx, lock)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot stop the service of the demonstration: %w", err)
+	}
+	time.Sleep(startTime) // one that is just starting finds its folder taken, and ends
+	unlock()
+	return nil
+}
+
 // until waits for something that must come soon.
 func (d *demo) until(what string, come func() (bool, error)) error {
 	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -183,11 +221,13 @@ func (d *demo) create(path string) (*bits.Job, string, error) {
 
 // judge starts an application that judges the certificates of a job: it accepts those whose SHA-256 it knows.
 func (d *demo) judge(id, known string) (*child, error) {
-	command := []string{"sh", "-c", `test "$BITS_SHA256" = ` + known + ` || { echo 0x80040001; exit 1; }`}
+	line, typed := `test "$BITS_SHA256" = `+known+` || { echo 0x80040001; exit 1; }`, "sh -c '%s'"
+	command := []string{"sh", "-c", line}
 	if runtime.GOOS == "windows" {
-		command = []string{"cmd", "/c", `if not "%BITS_SHA256%"=="` + known + `" (echo 0x80040001& exit 1)`}
+		line, typed = `if not "%BITS_SHA256%"=="`+known+`" (echo 0x80040001& exit 1)`, "cmd /c '%s'"
+		command = []string{"cmd", "/c", line}
 	}
-	d.note("  $ bits validate %s -- accept only %s...", id[:8], known[:16])
+	d.note("  $ bits validate %s -- "+typed, id[:8], line)
 	c, err := d.spawn(append([]string{"validate", id, "--"}, command...)...)
 	if err != nil {
 		return nil, err
@@ -222,6 +262,7 @@ func (d *demo) killService() error {
 		return err
 	}
 	screen := progress.New(d.out, []*bits.Job{job})
+	defer screen.Close()
 	third := func(j *bits.Job) bool {
 		screen.Show(j.ID, j.Progress)
 		return j.Progress.BytesTransferred > originSize/3

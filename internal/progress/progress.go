@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -20,10 +22,10 @@ func Terminal(w any) bool {
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// Clean makes text of others safe for a terminal.
+// Clean makes text of others safe for a terminal: control characters, and those that change how the rest is laid out, become "?".
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return '?'
 		}
 		return r
@@ -34,6 +36,14 @@ func Clean(s string) string {
 func Cut(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n])
+	}
+	return s
+}
+
+// Brief is the text, or its beginning and three dots, in n characters.
+func Brief(s string, n int) string {
+	if short := Cut(s, n-3); len(Cut(s, n)) < len(s) {
+		return short + "..."
 	}
 	return s
 }
@@ -66,17 +76,50 @@ func New(out io.Writer, jobs []*bits.Job) *Bars {
 		return b
 	}
 	b.screen = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
+	began := time.Now()
 	for _, j := range jobs {
 		b.each[j.ID] = b.screen.AddBar(0,
 			mpb.PrependDecorators(decor.Name(Clean(Cut(j.DisplayName, 32)), decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(
-				decor.CountersKibiByte("% .1f / % .1f", decor.WCSyncSpace),
-				decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WCSyncSpace),
-				decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace),
+				decor.Any(amount, decor.WCSyncSpace),
+				decor.Any(rate(began), decor.WCSyncSpace),
+				decor.Any(remaining(began), decor.WCSyncSpace),
 			))
 	}
 	return b
 }
+
+// amount says how much there is, and of how much if that is known.
+func amount(s decor.Statistics) string {
+	if s.Total <= 0 {
+		return Size(s.Current)
+	}
+	return Size(s.Current) + " / " + Size(s.Total)
+}
+
+// rate is the average rate.
+func rate(began time.Time) decor.DecorFunc {
+	return func(s decor.Statistics) string {
+		if passed := time.Since(began).Seconds(); s.Current > 0 && passed > 0 {
+			return Size(int64(float64(s.Current)/passed)) + "/s"
+		}
+		return ""
+	}
+}
+
+// remaining says how long the rest will take at the average rate, if the size is known.
+func remaining(began time.Time) decor.DecorFunc {
+	return func(s decor.Statistics) string {
+		if s.Total <= 0 || s.Current <= 0 {
+			return ""
+		}
+		left := float64(time.Since(began)) * float64(max(s.Total-s.Current, 0)) / float64(s.Current)
+		return time.Duration(left).Round(time.Second).String()
+	}
+}
+
+// Drawn reports whether there are bars on a terminal.
+func (b *Bars) Drawn() bool { return b.screen != nil }
 
 // Show moves the bar of a job.
 func (b *Bars) Show(id string, p bits.JobProgress) {
@@ -108,10 +151,12 @@ func (b *Bars) Done(j *bits.Job, fault error) {
 
 // Note prints a line, above the bars if there are any.
 func (b *Bars) Note(format string, args ...any) {
-	switch {
-	case b.screen != nil:
-		fmt.Fprintf(b.screen, format+"\n", args...)
-	case b.out != nil:
+	if b.screen != nil {
+		if _, err := fmt.Fprintf(b.screen, format+"\n", args...); err == nil {
+			return
+		} // the bars were closed
+	}
+	if b.out != nil {
 		fmt.Fprintf(b.out, format+"\n", args...)
 	}
 }

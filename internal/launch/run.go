@@ -1,0 +1,81 @@
+package launch
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/daemon"
+)
+
+// Run runs the service in this process, until the context ends or it is told to stop.
+// Its log goes to a file, or, without a name, to stderr.
+func Run(ctx context.Context, config daemon.Config, log string, ready func()) (err error) {
+	// What a job trusts, and its proxies, come from its creator; the environment of the service decides nothing.
+	for name := range bits.Environment(os.LookupEnv) {
+		os.Unsetenv(name)
+	}
+	if config.State == "" {
+		if config.State, err = daemon.DefaultState(); err != nil {
+			return err
+		}
+	}
+	if config.Socket == "" {
+		if config.Socket, err = daemon.DefaultSocket(); err != nil {
+			return err
+		}
+	}
+	var out io.Writer = os.Stderr
+	if log != "" {
+		f, err := openLog(log)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		out = f
+	}
+	config.Log = slog.New(slog.NewTextHandler(out, nil))
+	config.Ready = ready
+	return daemon.Run(ctx, config)
+}
+
+const logSize = 1 << 20
+
+// boundedLog is a log of which the last one to two MiB are kept.
+type boundedLog struct {
+	path string
+	f    *os.File
+	size int64
+}
+
+func openLog(path string) (*boundedLog, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot open the log: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return &boundedLog{path, f, info.Size()}, nil
+}
+
+func (l *boundedLog) Write(p []byte) (int, error) {
+	if l.size > logSize {
+		if os.Rename(l.path, strings.TrimSuffix(l.path, ".log")+".1.log") == nil {
+			if f, err := openLog(l.path); err == nil {
+				l.f.Close()
+				*l = *f
+			}
+		}
+	}
+	n, err := l.f.Write(p)
+	l.size += int64(n)
+	return n, err
+}
+
+func (l *boundedLog) Close() error { return l.f.Close() }

@@ -1,0 +1,102 @@
+package progress
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"bits"
+)
+
+// Waiting says why a job does not move and when it will next try.
+func Waiting(j *bits.Job) string {
+	if j.Waiting == nil {
+		return ""
+	}
+	text := j.Waiting.Reason
+	if j.Waiting.Code != 0 {
+		text += " (" + j.Waiting.Code.String() + ")"
+	}
+	if j.Waiting.Until != nil {
+		text += "; next try " + until(*j.Waiting.Until)
+	}
+	return text
+}
+
+func until(t time.Time) string {
+	if d := time.Until(t).Round(time.Second); d > 0 {
+		return "in " + d.String()
+	}
+	return "now"
+}
+
+// Percent is the part that is on stable storage, or how much that is if the size is unknown.
+func Percent(p bits.JobProgress) string {
+	if p.BytesTotal == nil {
+		return Size(p.BytesTransferred)
+	}
+	if *p.BytesTotal == 0 {
+		if p.FilesTransferred == p.FilesTotal {
+			return "100%"
+		}
+		return "0%"
+	}
+	return fmt.Sprintf("%d%%", p.BytesTransferred*100 / *p.BytesTotal)
+}
+
+// Total is the size, if it is known.
+func Total(p bits.JobProgress) string {
+	if p.BytesTotal == nil {
+		return "?"
+	}
+	return Size(*p.BytesTotal)
+}
+
+// Show prints all about a job.
+func Show(w io.Writer, j *bits.Job) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-12s %s\n", name+":", Clean(fmt.Sprintf(format, args...)))
+	}
+	line("job", "%s", j.ID)
+	line("name", "%s", j.DisplayName)
+	if j.Description != "" {
+		line("description", "%s", j.Description)
+	}
+	line("state", "%s", j.State)
+	if why := Waiting(j); why != "" {
+		line("waiting", "%s", why)
+	}
+	if e := j.Error; e != nil {
+		line("error", "%s", e.Message)
+		line("code", "%s %s (%s)", e.Code, e.Name, e.Context)
+		if e.Hint != "" {
+			line("try", "%s", e.Hint)
+		}
+	}
+	line("priority", "%s", j.Priority)
+	line("owner", "%s", j.Owner)
+	line("created", "%s", j.Created.Format(time.RFC3339))
+	line("progress", "%s of %s (%s), %d of %d files", Size(j.Progress.BytesTransferred), Total(j.Progress), Percent(j.Progress), j.Progress.FilesTransferred, j.Progress.FilesTotal)
+	line("errors", "%d", j.ErrorCount)
+	if j.ValidatorRequired {
+		attached := "no application is attached"
+		if j.ValidatorAttached {
+			attached = "an application is attached"
+		}
+		line("validator", "required; %s", attached)
+	}
+	if len(j.HeaderNames) > 0 {
+		line("headers", "%s (values hidden)", strings.Join(j.HeaderNames, ", "))
+	}
+	for _, f := range j.Files {
+		state := Size(f.TransferredBytes())
+		switch {
+		case f.Completed:
+			state = "completed"
+		case f.Finished:
+			state = "finished"
+		}
+		line(fmt.Sprintf("file %d", f.Number), "%s -> %s (%s)", f.RemoteName, f.LocalName, state)
+	}
+}

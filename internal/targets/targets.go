@@ -1,0 +1,168 @@
+// Package targets finds out what a command line wants to fetch: the URLs, and the files for them.
+package targets
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"bits"
+	"bits/hresult"
+)
+
+// Target is one file to fetch.
+type Target struct{ URL, Path string }
+
+func misused(format string, args ...any) error {
+	return bits.Errorf(hresult.E_INVALIDARG, format, args...).WithHint("bits get --help")
+}
+
+// Command is what a command line says of its targets.
+type Command struct {
+	URLs   []string
+	Output string    // name of the file, for one URL
+	Dir    string    // folder for the files
+	List   string    // file with one "URL [NAME]" a line; "-": standard input
+	In     io.Reader // standard input
+	Force  bool      // existing files may be replaced
+}
+
+// Find returns the targets of the command line and of the list, in this order, with absolute paths.
+// What cannot be used is E_INVALIDARG; a name that is taken is ERROR_FILE_EXISTS.
+func (c Command) Find() ([]Target, error) {
+	var all []Target
+	for _, u := range c.URLs {
+		all = append(all, Target{URL: u, Path: c.Output})
+	}
+	if c.List != "" {
+		more, err := c.read()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	switch {
+	case c.Output == "-":
+		return nil, misused("cannot write to standard output: that is not supported; give a file")
+	case len(all) == 0:
+		return nil, misused("give at least one URL, or a list with -i")
+	case c.Output != "" && len(all) > 1:
+		return nil, misused("-o names one file, and there are %d URLs; use -d", len(all))
+	}
+	seen := map[string]bool{}
+	for i := range all {
+		t := &all[i]
+		if err := bits.CheckRemoteName(t.URL); err != nil {
+			return nil, err
+		}
+		if t.Path == "" {
+			t.Path = fileName(t.URL)
+		}
+		if c.Dir != "" && !filepath.IsAbs(t.Path) {
+			t.Path = filepath.Join(c.Dir, t.Path)
+		}
+		var err error
+		if t.Path, err = filepath.Abs(t.Path); err != nil {
+			return nil, err
+		}
+		if !utf8.ValidString(t.Path) {
+			return nil, misused("cannot use the name %q: it is not valid UTF-8", t.Path)
+		}
+		if seen[t.Path] {
+			return nil, misused("two URLs would be written to %s; give them names in a list with -i", t.Path)
+		}
+		seen[t.Path] = true
+		if err := vacant(*t, c.Force); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// vacant refuses a name that is taken, before anything is transferred.
+func vacant(t Target, force bool) error {
+	info, err := os.Lstat(t.Path)
+	if err != nil {
+		return nil // what else may be wrong with it, the service says
+	}
+	taken := bits.Errorf(hresult.ERROR_FILE_EXISTS, "cannot fetch %s: %s exists", t.URL, t.Path).In(bits.ContextLocalFile)
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		taken.Message = fmt.Sprintf("cannot fetch %s: %s is a folder", t.URL, t.Path)
+		return taken.WithHint("-d %s puts the file into it", t.Path)
+	case !mode.IsRegular() && mode&fs.ModeSymlink == 0:
+		taken.Message = fmt.Sprintf("cannot fetch %s: %s is there and is no file", t.URL, t.Path)
+		return taken.WithHint("-o gives another name")
+	case force:
+		return nil
+	}
+	return taken.WithHint("--force replaces it when the new one is whole; -o gives another name")
+}
+
+// fileName is the last part of the path of a URL, made safe as a name.
+// Bytes that are no UTF-8 stay escaped.
+func fileName(remote string) string {
+	u, err := url.Parse(remote)
+	if err != nil {
+		return "index.html"
+	}
+	var base strings.Builder
+	for rest := path.Base(u.Path); rest != ""; {
+		r, n := utf8.DecodeRuneInString(rest)
+		if r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&base, "%%%02X", rest[0])
+		} else {
+			base.WriteString(rest[:n])
+		}
+		rest = rest[n:]
+	}
+	name := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || strings.ContainsRune(`/\:`, r) {
+			return '_'
+		}
+		return r
+	}, base.String())
+	if name == "." || name == ".." || name == "_" || name == "/" || strings.HasSuffix(u.Path, "/") {
+		return "index.html"
+	}
+	return name
+}
+
+// read reads lines "URL" or "URL NAME"; empty lines and those that begin with # are passed over.
+func (c Command) read() (all []Target, err error) {
+	r := c.In
+	if c.List != "-" {
+		f, err := os.Open(c.List)
+		if err != nil {
+			return nil, misused("cannot read the list: %w", err)
+		}
+		defer f.Close()
+		r = f
+	}
+	lines, n := bufio.NewScanner(r), 1
+	for ; lines.Scan(); n++ {
+		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff"))
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		u, file := line, ""
+		if i := strings.IndexAny(line, " \t"); i >= 0 {
+			u, file = line[:i], strings.TrimSpace(line[i:])
+		}
+		if err := bits.CheckRemoteName(u); err != nil {
+			return nil, misused("cannot read line %d of the list: %w", n, err)
+		}
+		all = append(all, Target{u, file})
+	}
+	if err := lines.Err(); err != nil {
+		return nil, misused("cannot read line %d of the list: %w", n, err)
+	}
+	return all, nil
+}

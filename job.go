@@ -1,6 +1,8 @@
 package bits
 
 import (
+	"crypto/rand"
+	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -267,6 +269,14 @@ type Spec struct {
 	Umask       *uint32               `json:"umask,omitempty"` // absent: 077
 	Environment map[string]string     `json:"environment,omitempty"`
 	Resume      bool                  `json:"resume,omitempty"`
+}
+
+// NewID returns a GUID that nobody has had before: an id for a Spec, so that its call can be repeated.
+func NewID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // FileSpec is BG_FILE_INFO: what to fetch, and where to put it.

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -361,28 +360,6 @@ func TestSessionsFindTheService(t *testing.T) {
 	}
 	if got := pid(one); got != first {
 		t.Errorf("after the socket was removed: service %s, want %s", got, first)
-	}
-}
-
-// The service inherits no file of who starts it: a lock, for example, would be held as long as it lives.
-func TestServiceInheritsNothing(t *testing.T) {
-	home := bitstest.Dir(t)
-	lock, err := os.Create(filepath.Join(home, "lock"))
-	bitstest.Must(t, err)
-	defer lock.Close()
-	bitstest.Must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
-	cmd := bitstest.Command(home, "list")
-	cmd.ExtraFiles = []*os.File{lock}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	t.Cleanup(func() { bitstest.Command(home, "api", "POST", "/v1/system/stop").Run() })
-	lock.Close()
-	again, err := os.Open(filepath.Join(home, "lock"))
-	bitstest.Must(t, err)
-	defer again.Close()
-	if err := syscall.Flock(int(again.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		t.Errorf("the lock is still held: %v", err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -239,7 +238,7 @@ func (f *fetch) begin(ctx context.Context, t targets.Target, other *bits.Job) (j
 		name = filepath.Base(t.Path)
 	}
 	spec := bits.Spec{
-		ID: newID(), DisplayName: progress.Cut(name, bits.MaxDisplayName), Properties: f.properties, Resume: f.judge == nil,
+		ID: bits.NewID(), DisplayName: progress.Cut(name, bits.MaxDisplayName), Properties: f.properties, Resume: f.judge == nil,
 		Files: []bits.FileSpec{{RemoteName: t.URL, LocalName: t.Path}},
 	}
 	if other != nil {
@@ -291,13 +290,6 @@ func (f *fetch) join(ctx context.Context, j *bits.Job) error {
 		return f.client.Resume(ctx, j.ID)
 	}
 	return nil
-}
-
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 func (f *fetch) attach(ctx context.Context, id string) error {

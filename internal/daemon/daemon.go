@@ -36,12 +36,6 @@ type Config struct {
 	Ready     func() // called when the socket answers
 }
 
-// DefaultState is the state folder of this user.
-func DefaultState() (string, error) { return ipc.StateDir() }
-
-// DefaultSocket is where the service of this user listens.
-func DefaultSocket() (string, error) { return ipc.DefaultPath() }
-
 // Run runs the service until the context ends, it is told to stop, or it has been idle.
 // Then every transfer has stopped at a checkpoint and every job is recorded.
 func Run(ctx context.Context, c Config) error {

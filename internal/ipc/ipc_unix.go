@@ -201,3 +201,16 @@ func Detach(cmd *exec.Cmd) {
 	cmd.Dir = "/"
 	keepNothing()
 }
+
+// keepNothing makes that no file beyond the standard streams is inherited by programs that this process starts.
+func keepNothing() {
+	open, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range open {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+}

@@ -43,7 +43,7 @@ func (s Service) Connect(ctx context.Context) error {
 	if fine || err != nil {
 		return err
 	}
-	state, err := daemon.DefaultState()
+	state, err := ipc.StateDir()
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (s Service) start(ctx context.Context, state string) error {
 	if err != nil {
 		return err
 	}
-	socket, err := daemon.DefaultSocket()
+	socket, err := ipc.DefaultPath()
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,6 @@ func (s Service) start(ctx context.Context, state string) error {
 	if err != nil {
 		return err
 	}
-	private()
 	if err := cmd.Start(); err != nil {
 		return unavailable("cannot start the service: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/daemon"
+	"bits/internal/ipc"
 )
 
 // Run runs the service in this process, until the context ends or it is told to stop.
@@ -20,12 +21,12 @@ func Run(ctx context.Context, config daemon.Config, log string, ready func()) (e
 		os.Unsetenv(name)
 	}
 	if config.State == "" {
-		if config.State, err = daemon.DefaultState(); err != nil {
+		if config.State, err = ipc.StateDir(); err != nil {
 			return err
 		}
 	}
 	if config.Socket == "" {
-		if config.Socket, err = daemon.DefaultSocket(); err != nil {
+		if config.Socket, err = ipc.DefaultPath(); err != nil {
 			return err
 		}
 	}

@@ -7,7 +7,6 @@ package queue
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,13 +93,6 @@ func (q *Queue) Recover() (finish func()) {
 
 var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
 func notFound(id string) error {
 	return bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %s", id).WithHint("bits list shows the jobs")
 }
@@ -111,7 +103,7 @@ func notFound(id string) error {
 func (q *Queue) Create(ctx context.Context, owner string, spec bits.Spec) (*bits.Job, error) {
 	spec.ID = strings.ToLower(spec.ID)
 	if spec.ID == "" {
-		spec.ID = newID()
+		spec.ID = bits.NewID()
 	} else if !guid.MatchString(spec.ID) {
 		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot use %q as the id of a job: it is no GUID", spec.ID)
 	}

@@ -231,8 +231,8 @@ type Change struct {
 	Files          []int     // the numbers of the files to write besides
 	ForgetAccepted bool      // empty the memory of accepted certificates, before more are written
 	Accepted       []Accepted
-	Delete         bool      // remove the job with all that belongs to it
-	Events         []Event   // their numbers are filled in
+	Delete         bool    // remove the job with all that belongs to it
+	Events         []Event // their numbers are filled in
 }
 
 // Save writes the change in one transaction.

@@ -83,7 +83,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub}
 	planner := scheduler.New(q, m.run, c.Scheduler)
 	started, build := time.Now(), Executable()
-	var connections atomic.Int64
+	callers := &callers{moved: make(chan struct{}, 1)}
 	server := &http.Server{
 		Handler: (&api.Server{
 			Queue: q, Hub: hub, Store: s,
@@ -96,11 +96,9 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:
-				connections.Add(1)
-				hub.Wake()
+				callers.add(1)
 			case http.StateClosed, http.StateHijacked:
-				connections.Add(-1)
-				hub.Wake()
+				callers.add(-1)
 			}
 		},
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -118,7 +116,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	}
 	if c.IdleExit > 0 {
 		go func() {
-			idle(ctx, q, &connections, c.IdleExit)
+			idle(ctx, q, callers, c.IdleExit)
 			stop(errIdle)
 		}()
 	}
@@ -204,16 +202,31 @@ func busy(q *queue.Queue) bool {
 	return false
 }
 
+// callers counts who is connected.
+type callers struct {
+	n     atomic.Int64
+	moved chan struct{} // holds one when the number has changed
+}
+
+func (c *callers) add(by int64) {
+	c.n.Add(by)
+	select {
+	case c.moved <- struct{}{}:
+	default:
+	}
+}
+
 // idle returns when the service has had nothing to do and nobody connected for the time given, or the context has ended.
-func idle(ctx context.Context, q *queue.Queue, connections *atomic.Int64, after time.Duration) {
+func idle(ctx context.Context, q *queue.Queue, callers *callers, after time.Duration) {
 	for {
 		changed := q.Changed()
 		timer := time.NewTimer(after)
-		if connections.Load() > 0 || busy(q) {
+		if callers.n.Load() > 0 || busy(q) {
 			timer.Stop()
 		}
 		select {
 		case <-changed:
+		case <-callers.moved:
 		case <-timer.C:
 			return
 		case <-ctx.Done():

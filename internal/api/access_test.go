@@ -101,7 +101,7 @@ func TestAccess(t *testing.T) {
 			{"an administrator who took it", admin, admin.Owner, func() hresult.Code { return allowed[key] }},
 		} {
 			r := newRig(t)
-			job, err := r.q.Create(context.Background(), c.owner, bits.Spec{Properties: map[string]bits.RawMessage{"description": bits.RawMessage(`"y"`)}})
+			job, err := r.q.Create(c.owner, bits.Spec{Properties: map[string]bits.RawMessage{"description": bits.RawMessage(`"y"`)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +126,7 @@ func TestWhoSeesWhat(t *testing.T) {
 	admin := ipc.Peer{Owner: "uid:admin", Admin: true}
 	r := newRig(t)
 	for _, owner := range []string{me.Owner, "uid:other"} {
-		if _, err := r.q.Create(context.Background(), owner, bits.Spec{DisplayName: "of " + owner}); err != nil {
+		if _, err := r.q.Create(owner, bits.Spec{DisplayName: "of " + owner}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -161,7 +161,7 @@ func TestWhoSeesWhat(t *testing.T) {
 func TestTakeOwnership(t *testing.T) {
 	r := newRig(t)
 	me := ipc.Self()
-	job, err := r.q.Create(context.Background(), "uid:other", bits.Spec{
+	job, err := r.q.Create("uid:other", bits.Spec{
 		Properties:  map[string]bits.RawMessage{"custom_headers": bits.RawMessage(`"X-Token: secret"`)},
 		Environment: map[string]string{"https_proxy": "http://u:p@proxy", "SSL_CERT_FILE": "/ca.pem"},
 		Files:       []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(t.TempDir(), "f")}},

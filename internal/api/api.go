@@ -244,7 +244,7 @@ func (c *call) create() (any, error) {
 	if err := c.read(&spec); err != nil {
 		return nil, err
 	}
-	return c.Queue.Create(c.r.Context(), c.peer.Owner, spec)
+	return c.Queue.Create(c.peer.Owner, spec)
 }
 
 func (c *call) get() (any, error) { return c.Queue.Get(c.job) }
@@ -272,7 +272,7 @@ func (c *call) files() (any, error) {
 }
 
 func act(a bits.Action) func(*call) (any, error) {
-	return func(c *call) (any, error) { return result(c.Queue.Act(c.r.Context(), c.job, a)) }
+	return func(c *call) (any, error) { return result(c.Queue.Act(c.job, a)) }
 }
 
 func (c *call) own() (any, error) {

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -19,7 +18,7 @@ import (
 // Act does what the owner asks: Resume, Suspend, Complete or Cancel.
 // When Suspend, Complete or Cancel has returned, nothing of the job is under way any more.
 // The code is S_OK, BG_S_PARTIAL_COMPLETE or BG_S_UNABLE_TO_DELETE_FILES.
-func (q *Queue) Act(ctx context.Context, id string, a bits.Action) (hresult.Code, error) {
+func (q *Queue) Act(id string, a bits.Action) (hresult.Code, error) {
 	switch a {
 	case bits.Resume:
 		return hresult.S_OK, q.change(id, func(j *bits.Job, _ *store.Change) error { return resume(j) })

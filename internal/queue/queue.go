@@ -100,7 +100,7 @@ func notFound(id string) error {
 // Create records a new job of the owner, SUSPENDED, or QUEUED if the Spec says so.
 // When it returns, the job survives a power cut.
 // An id that the owner used before returns that job, so a call can be repeated.
-func (q *Queue) Create(ctx context.Context, owner string, spec bits.Spec) (*bits.Job, error) {
+func (q *Queue) Create(owner string, spec bits.Spec) (*bits.Job, error) {
 	spec.ID = strings.ToLower(spec.ID)
 	if spec.ID == "" {
 		spec.ID = bits.NewID()

@@ -36,7 +36,7 @@ func open(t *testing.T, dir string) *queue.Queue {
 // create makes a job of two files in the folder, QUEUED.
 func create(t *testing.T, q *queue.Queue, dir string) *bits.Job {
 	t.Helper()
-	job, err := q.Create(ctx, "me", bits.Spec{Resume: true, Files: []bits.FileSpec{
+	job, err := q.Create("me", bits.Spec{Resume: true, Files: []bits.FileSpec{
 		{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}, {RemoteName: "http://origin/b", LocalName: filepath.Join(dir, "b")},
 	}})
 	if err != nil {
@@ -81,7 +81,7 @@ func TestRecoverRemovesTemporaryFiles(t *testing.T) {
 		dir := t.TempDir()
 		q := open(t, dir)
 		job := create(t, q, dir)
-		if _, err := q.Act(ctx, job.ID, end); err != nil {
+		if _, err := q.Act(job.ID, end); err != nil {
 			t.Fatal(err)
 		}
 		temp := job.Files[0].Temporary
@@ -114,7 +114,7 @@ func TestReportsOfAStoppedRun(t *testing.T) {
 		}
 		run.End(bits.Errorf(hresult.ERROR_WINHTTP_TIMEOUT, "cannot go on"), 0)
 	}()
-	if _, err := q.Act(ctx, job.ID, bits.Suspend); err != nil {
+	if _, err := q.Act(job.ID, bits.Suspend); err != nil {
 		t.Fatal(err)
 	}
 	now, err := q.Get(job.ID)

@@ -70,9 +70,6 @@ func (r *Run) Stop() { r.cancel(ErrYield) }
 // Abort asks the run to end with an error.
 func (r *Run) Abort(err error) { r.cancel(err) }
 
-// Done is closed when the run has ended.
-func (r *Run) Done() <-chan struct{} { return r.done }
-
 // Job returns the job as it is now.
 func (r *Run) Job() (*bits.Job, error) { return r.q.Get(r.ID) }
 

@@ -97,7 +97,7 @@ func (r *rig) job(name string, properties map[string]any) *bits.Job {
 	for k, v := range properties {
 		spec.Properties[k], _ = json.Marshal(v)
 	}
-	job, err := r.Create(context.Background(), "me", spec)
+	job, err := r.Create("me", spec)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestResumeAndTheTimeout(t *testing.T) {
 			job := r.job("a", map[string]any{"no_progress_timeout": 3600})
 			time.Sleep(50 * time.Minute)
 			for _, a := range []bits.Action{first, bits.Resume} {
-				if _, err := r.Act(context.Background(), job.ID, a); err != nil {
+				if _, err := r.Act(job.ID, a); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -259,7 +259,7 @@ func TestResumeAndTheTimeout(t *testing.T) {
 				time.Sleep(time.Hour)
 			}
 			r.want(job, bits.StateError)
-			if _, err := r.Act(context.Background(), job.ID, bits.Resume); err != nil {
+			if _, err := r.Act(job.ID, bits.Resume); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(50 * time.Minute)
@@ -287,7 +287,7 @@ func TestMaximumDownloadTime(t *testing.T) {
 		if now := r.want(job, bits.StateError); now.Error.Code != hresult.BG_E_MAXDOWNLOAD_TIMEOUT {
 			t.Errorf("the error is %+v", now.Error)
 		}
-		if _, err := r.Act(context.Background(), job.ID, bits.Resume); err != nil {
+		if _, err := r.Act(job.ID, bits.Resume); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(99 * time.Second) // Resume begins it anew
@@ -317,7 +317,7 @@ func TestInactivity(t *testing.T) {
 	inBubble(t, scheduler.Settings{}, func(r *rig) {
 		r.move = fail
 		job := r.job("a", nil)
-		if _, err := r.Act(context.Background(), job.ID, bits.Suspend); err != nil {
+		if _, err := r.Act(job.ID, bits.Suspend); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(90*24*time.Hour - time.Minute)
@@ -399,7 +399,7 @@ func TestPriorities(t *testing.T) {
 		r.want(low, bits.StateQueued)
 		r.want(normal, bits.StateQueued)
 		r.want(high, bits.StateTransferring)
-		if _, err := r.Act(context.Background(), high.ID, bits.Cancel); err != nil {
+		if _, err := r.Act(high.ID, bits.Cancel); err != nil {
 			t.Fatal(err)
 		}
 		r.want(normal, bits.StateTransferring)
@@ -469,7 +469,7 @@ func TestOwnerWaitsForTheRun(t *testing.T) {
 			}
 			job := r.job("a", nil)
 			r.want(job, bits.StateConnecting)
-			if _, err := r.Act(context.Background(), job.ID, action); err != nil {
+			if _, err := r.Act(job.ID, action); err != nil {
 				t.Fatal(err)
 			}
 			if !ended {

@@ -55,6 +55,7 @@ func TestBadCalls(t *testing.T) {
 		return string(bitstest.JSON(map[string]any{"files": []map[string]string{{"remote_name": remote, "local_name": local}}}))
 	}
 	os.WriteFile(filepath.Join(dir, "plain"), nil, 0o600)
+	bitstest.Must(t, exec.Command("mkfifo", filepath.Join(dir, "pipe")).Run())
 	bitstest.Must(t, os.MkdirAll(filepath.Join(dir, "folder"), 0o700))
 	id := "/jobs/" + job.ID
 	for _, c := range []struct {
@@ -92,7 +93,7 @@ func TestBadCalls(t *testing.T) {
 		{"null for a choice", "PATCH", id, `{"priority":null}`, 400, hresult.E_INVALIDARG, "null"},
 		{"password in URL", "POST", id + "/files", file("http://joe:s3cret@a/b", filepath.Join(dir, "a")), 400, hresult.E_INVALIDARG, "password"},
 		{"port that is none", "POST", id + "/files", file("http://a:99999/b", filepath.Join(dir, "a")), 400, hresult.E_INVALIDARG, "99999"},
-		{"target that is a device", "POST", id + "/files", file("http://a/b", os.DevNull), 403, hresult.E_ACCESSDENIED, "device"},
+		{"target that is a device", "POST", id + "/files", file("http://a/b", filepath.Join(dir, "pipe")), 403, hresult.E_ACCESSDENIED, "device"},
 		{"verdict without a code", "POST", id + "/certificate-validation/x", `{"registration":"x"}`, 400, hresult.E_INVALIDARG, "without its hresult"},
 		{"two values", "POST", "/jobs", `{}{}`, 400, hresult.E_INVALIDARG, "something follows"},
 		{"unknown field", "POST", "/jobs", `{"nmae":"x"}`, 400, hresult.E_INVALIDARG, "nmae"},

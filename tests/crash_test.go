@@ -182,7 +182,7 @@ func TestKillService(t *testing.T) {
 // The service is killed while it completes jobs: each file appears once, whole, and the job ends ACKNOWLEDGED.
 func TestKillServiceInComplete(t *testing.T) {
 	r := newRig(t, 1000, 2000, 3000, 4000)
-	for i := range max(kills()/10, 3) {
+	for i := range max(kills()/2, 3) {
 		job := r.create(i)
 		bitstest.Must(t, r.Resume(ctx, job.ID))
 		_, err := r.Wait(ctx, job.ID)
@@ -219,7 +219,7 @@ func TestKillServiceInComplete(t *testing.T) {
 func TestKillApplication(t *testing.T) {
 	r := newRig(t, 2<<20, 1<<20)
 	judged := filepath.Join(r.dir, "judged")
-	for i := range max(kills()/3, 3) { // three kills each
+	for i := range max((kills()+2)/3, 3) { // three kills each
 		job := r.create(i)
 		app := &victim{t: t, start: func() *exec.Cmd {
 			return bitstest.Command(r.dir, "validate", job.ID, "--", "sh", "-c", "echo $BITS_SHA256 >> "+judged)

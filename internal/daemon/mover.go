@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"net"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"bits"
@@ -29,24 +31,29 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	roots, err := roots(job)
-	if err != nil {
-		return -1, err
-	}
-	policy := certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: transport.Proxy(job.Secrets.Environment)}
+	// Reading the authorities takes longer than a small file, so it waits for the first certificate.
+	policy := sync.OnceValues(func() (certcheck.Policy, error) {
+		roots, err := roots(job)
+		return certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: transport.Proxy(job.Secrets.Environment)}, err
+	})
 	var current atomic.Pointer[bits.File] // the file being transferred when a connection is opened
-	check := certcheck.Check{
-		Policy: policy, Job: job.ID, Required: job.ValidatorRequired,
-		Memory: run, Asker: asker{m.hub},
-	}
 	origin := func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
+		p, err := policy()
+		if err != nil {
+			return err
+		}
+		check := certcheck.Check{Policy: p, Job: job.ID, Required: job.ValidatorRequired, Memory: run, Asker: asker{m.hub}}
 		f := current.Load()
 		return check.Connection(ctx, endpoint, cs, f.Number, f.RemoteName)
 	}
 	proxy := func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
 		host, _, err := net.SplitHostPort(endpoint)
+		var p certcheck.Policy
 		if err == nil {
-			_, err = policy.Verify(ctx, host, cs.PeerCertificates)
+			p, err = policy()
+		}
+		if err == nil {
+			_, err = p.Verify(ctx, host, cs.PeerCertificates)
 		}
 		if err != nil {
 			return bits.Errorf(hresult.ERROR_WINHTTP_SECURE_FAILURE_PROXY, "cannot use the proxy: %w", err).In(bits.ContextRemoteFile)
@@ -57,22 +64,16 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	defer t.Close()
 	client := transfer.Client(t, job)
 	for {
-		job, err = run.Job()
+		now, err := run.Job()
 		if err != nil {
 			return -1, err
 		}
-		next := -1
-		for i := range job.Files {
-			if !job.Files[i].Finished {
-				next = i
-				break
-			}
-		}
+		next := slices.IndexFunc(now.Files, func(f bits.File) bool { return !f.Finished })
 		if next < 0 {
 			return -1, nil
 		}
-		current.Store(&job.Files[next])
-		if err := transfer.Download(ctx, client, job, job.Files[next], run); err != nil {
+		current.Store(&now.Files[next])
+		if err := transfer.Download(ctx, client, now, now.Files[next], run); err != nil {
 			return next, err
 		}
 	}

@@ -7,6 +7,7 @@ package transport
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -33,6 +34,7 @@ const (
 	HandshakeTime = 30 * time.Second // without the time the application takes for its verdict
 	HeaderTime    = 120 * time.Second
 	headerSize    = 1 << 20
+	alertTime     = time.Second
 	readSize      = 256 << 10 // few large reads under TLS halve the CPU time
 )
 
@@ -46,6 +48,7 @@ type Transport struct {
 	origin Verify
 	proxy  Verify
 	find   func(*url.URL) (*url.URL, error)
+	asked  sync.Map // addresses whose servers ask for a certificate of ours
 
 	plain  http.Transport // for http
 	secure http.Transport // for https: dials, tunnels and shakes hands by itself
@@ -129,10 +132,32 @@ func Proxy(environment map[string]string) func(*url.URL) (*url.URL, error) {
 
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme == "https" {
-		return t.secure.RoundTrip(r)
+	if r.URL.Scheme != "https" {
+		return t.plain.RoundTrip(r)
 	}
-	return t.plain.RoundTrip(r)
+	answer, err := t.secure.RoundTrip(r)
+	if err != nil {
+		err = t.refusal(r.Context(), net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443")), err)
+	}
+	return answer, err
+}
+
+// refusal finds out whether a server that has asked for a certificate of ours broke off for want of it.
+// With TLS 1.3 it says so after the handshake, in an alert that net/http may lose: another connection, without a request, hears it.
+func (t *Transport) refusal(ctx context.Context, addr string, err error) error {
+	if _, asked := t.asked.Load(addr); !asked || ctx.Err() != nil {
+		return err
+	}
+	conn, derr := t.dialSecure(ctx, "tcp", addr)
+	if derr != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetReadDeadline(time.Now().Add(alertTime))
+	if _, rerr := conn.Read(make([]byte, 1)); rerr != nil && anyAlert(rerr) {
+		return fmt.Errorf("%w: %w", errCertificateNeeded, err)
+	}
+	return err
 }
 
 // Close ends every connection and waits until no dial and no handshake is under way.
@@ -286,13 +311,12 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 	defer cancel(nil)
 	patience := time.AfterFunc(HandshakeTime, func() { cancel(errHandshakeTime) })
 	defer patience.Stop()
-	asked := false // the server asks for a certificate of ours
 	secure := tls.Client(&buffered{Conn: conn, r: bufio.NewReaderSize(conn, readSize)}, &tls.Config{
 		ServerName: host,
 		NextProtos: protocols,
 		MinVersion: tls.VersionTLS12,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			asked = true
+			t.asked.Store(addr, true)
 			return new(tls.Certificate), nil
 		},
 		InsecureSkipVerify: true, // VerifyConnection does it, for every connection and in full
@@ -307,7 +331,7 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
 		}
-		if asked && anyAlert(err) {
+		if _, asked := t.asked.Load(addr); asked && anyAlert(err) {
 			err = fmt.Errorf("%w: %w", errCertificateNeeded, err)
 		}
 		return nil, fmt.Errorf("TLS handshake with %s: %w", endpoint, err)

@@ -366,18 +366,7 @@ func TestSessionsFindTheService(t *testing.T) {
 // The service does not end while somebody is connected, also if he came when it was idle.
 func TestIdleExitSeesWhoIsConnected(t *testing.T) {
 	dir := bitstest.Dir(t)
-	daemon := bitstest.Command(dir, "daemon", "--idle-exit", "700ms")
-	bitstest.Must(t, daemon.Start())
-	ended := make(chan bool)
-	go func() { daemon.Wait(); close(ended) }()
-	c := &client.Client{Socket: filepath.Join(dir, "run", "s")}
-	for {
-		if _, err := c.System(ctx); err == nil {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	c.Close()
+	c, ended := idler(t, dir, "700ms")
 	time.Sleep(400 * time.Millisecond)
 	life, stop := context.WithCancel(ctx)
 	go func() {
@@ -391,10 +380,5 @@ func TestIdleExitSeesWhoIsConnected(t *testing.T) {
 	}
 	stop()
 	c.Close()
-	select {
-	case <-ended:
-	case <-time.After(10 * time.Second):
-		daemon.Process.Kill()
-		t.Error("it does not end")
-	}
+	<-ended
 }

@@ -112,22 +112,41 @@ func TestRebuiltProgramReplacesTheService(t *testing.T) {
 	v.Close()
 }
 
+// idler starts a service that ends when it was idle for so long; the channel is closed when it has ended, or the test fails.
+func idler(t *testing.T, dir, after string) (*client.Client, <-chan bool) {
+	t.Helper()
+	daemon := bitstest.Command(dir, "daemon", "--idle-exit", after)
+	bitstest.Must(t, daemon.Start())
+	ended := make(chan bool)
+	patience := time.AfterFunc(30*time.Second, func() { daemon.Process.Kill() })
+	go func() {
+		defer close(ended)
+		if err := daemon.Wait(); err != nil {
+			t.Errorf("it does not end by itself: %v", err)
+		}
+	}()
+	t.Cleanup(func() {
+		if patience.Stop() && t.Failed() {
+			daemon.Process.Kill()
+		}
+		<-ended
+	})
+	c := &client.Client{Socket: filepath.Join(dir, "run", "s")}
+	for {
+		if _, err := c.System(ctx); err == nil {
+			c.Close()
+			return c, ended
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // The service ends by itself only when it has nothing to do and nobody is connected.
 func TestIdleExit(t *testing.T) {
 	dir := bitstest.Dir(t)
 	o := bitstest.NewOrigin(t)
 	open := o.Gate("/f", []byte("x"), -1)
-	daemon := bitstest.Command(dir, "daemon", "--idle-exit", "300ms")
-	bitstest.Must(t, daemon.Start())
-	ended := make(chan bool)
-	go func() { daemon.Wait(); close(ended) }()
-	c := &client.Client{Socket: filepath.Join(dir, "run", "s")}
-	for {
-		if _, err := c.System(ctx); err == nil {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	c, ended := idler(t, dir, "300ms")
 	job, err := c.Create(ctx, bits.Spec{Resume: true, Files: []bits.FileSpec{{RemoteName: o.Plain + "/f", LocalName: filepath.Join(dir, "f")}}})
 	bitstest.Must(t, err)
 	c.Close()
@@ -137,12 +156,7 @@ func TestIdleExit(t *testing.T) {
 	case <-time.After(time.Second):
 	}
 	open()
-	select {
-	case <-ended:
-	case <-time.After(20 * time.Second):
-		daemon.Process.Kill()
-		t.Fatal("it does not end")
-	}
+	<-ended
 	again := bitstest.Command(dir, "daemon")
 	bitstest.Must(t, again.Start())
 	defer func() { again.Process.Kill(); again.Wait() }()

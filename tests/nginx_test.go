@@ -195,6 +195,10 @@ func TestNginxRotatesInMidJob(t *testing.T) {
 			if len(j.Asked()) != 2 {
 				t.Errorf("asked %d times, want twice", len(j.Asked()))
 			}
+			n.Kill() // so that its log is written
+			if log, err := os.ReadFile(filepath.Join(n.Dir, "access.log")); err != nil || !strings.Contains(string(log), name) {
+				t.Errorf("nginx has not spoken %s: %s (%v)", name, log, err)
+			}
 			_, err := s.Complete(ctx, job.ID)
 			bitstest.Must(t, err)
 			if there, err := os.ReadFile(s.Path("file")); err != nil || !bytes.Equal(there, data) {

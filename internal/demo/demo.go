@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	"bits"
@@ -24,10 +25,7 @@ import (
 	"bits/internal/progress"
 )
 
-const (
-	stopTime  = 10 * time.Second       // for a service to end
-	startTime = 500 * time.Millisecond // for a service to take its folder
-)
+const stopTime = 10 * time.Second // for a service to end, or to begin
 
 // demo is one run of the demonstration.
 // It has no doors of its own: the service and the application are processes of the public commands, and the rest is the client.
@@ -64,10 +62,18 @@ func Run(ctx context.Context, out io.Writer) (err error) {
 	}
 	d := &demo{out: out, ctx: ctx, program: program, dir: dir}
 	defer func() {
+		// A child that is just starting a service finishes that first, and none begins to: then there is one service at the most to end.
+		wait, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		started, lerr := ipc.LockWait(wait, filepath.Join(dir, "state", "start.lock"))
 		for _, c := range d.children {
 			c.kill()
 		}
-		err = errors.Join(err, d.stopService(), os.RemoveAll(dir))
+		err = errors.Join(err, d.stopService())
+		if lerr == nil {
+			started()
+		}
+		err = errors.Join(err, os.RemoveAll(dir))
 		if err == nil {
 			d.note("\nAll of it is true, and %s is removed again. Now try: bits get URL", dir)
 		}
@@ -177,8 +183,13 @@ func (d *demo) stopService() error {
 	if err != nil {
 		return fmt.Errorf("cannot stop the service of the demonstration: %w", err)
 	}
-	time.Sleep(startTime) // one that is just starting finds its folder taken, and ends
 	unlock()
+	// It has let go of its folder; a moment later it is gone itself.
+	if p, err := os.FindProcess(system.PID); err == nil && system.PID > 0 {
+		for ctx.Err() == nil && p.Signal(syscall.Signal(0)) == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 	return nil
 }
 

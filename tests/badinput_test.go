@@ -248,6 +248,15 @@ func TestLongestName(t *testing.T) {
 	}
 }
 
+// unmountable skips a test where nothing can be mounted; where all is installed that is a failure.
+func unmountable(t *testing.T, out []byte) {
+	t.Helper()
+	if os.Getenv("BITS_TEST_ALL") != "" {
+		t.Fatalf("mount: %s", out)
+	}
+	t.Skipf("mount: %s", out)
+}
+
 func asRoot(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
@@ -262,7 +271,7 @@ func TestDiskFull(t *testing.T) {
 	disk := s.Path("disk")
 	bitstest.Must(t, os.Mkdir(disk, 0o700))
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1m", "none", disk).CombinedOutput(); err != nil {
-		t.Skipf("mount: %s", out)
+		unmountable(t, out)
 	}
 	defer exec.Command("umount", disk).Run()
 	data := bitstest.Content(9, 600_000)
@@ -302,7 +311,7 @@ func TestDiskOfTheStoreFull(t *testing.T) {
 	state := filepath.Join(dir, "state")
 	bitstest.Must(t, os.Mkdir(state, 0o700))
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "none", state).CombinedOutput(); err != nil {
-		t.Skipf("mount: %s", out)
+		unmountable(t, out)
 	}
 	defer exec.Command("umount", state).Run()
 	life, stop := context.WithCancel(ctx)
@@ -355,7 +364,7 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	if os.Geteuid() == 0 {
 		asRoot(t) // whom modes do not stop, but a file system that is read-only does
 		if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "ro", "none", dir).CombinedOutput(); err != nil {
-			t.Skipf("mount: %s", out)
+			unmountable(t, out)
 		}
 		defer exec.Command("umount", dir).Run()
 	}

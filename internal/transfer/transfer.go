@@ -444,7 +444,7 @@ func (d *download) copy() (step, error) {
 	case failure != nil:
 		marks.record(false) // what has arrived stays
 		return nil, failure
-	case excess > 0:
+	case excess > 0, !d.whole() && !provable(d.file.Validator): // the next piece may be of another version
 		return d.distrust, nil
 	}
 	d.drop()

@@ -63,11 +63,7 @@ func Error(err error, remote string) error {
 			if why == "" {
 				why = innermost(err)
 			}
-			code := f.code
-			e := bits.Errorf(code, "cannot fetch %s: %s", remote, why).In(bits.ContextRemoteFile)
-			if code == hresult.BG_E_NETWORK_DISCONNECTED {
-				e = e.In(bits.ContextQueueManager)
-			}
+			e := bits.Errorf(f.code, "cannot fetch %s: %s", remote, why).In(bits.ErrorContext(f.code.Context()))
 			e.Err = err
 			return e
 		}

@@ -225,7 +225,7 @@ judge the server's certificate before a byte of the request is sent.
 	for _, c := range []*cobra.Command{
 		a.getCommand(), a.listCommand(), a.showCommand(), a.watchCommand(), a.waitCommand(), a.addCommand(),
 		a.actCommand(bits.Suspend), a.actCommand(bits.Resume), a.actCommand(bits.Cancel), a.actCommand(bits.Complete),
-		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.versionCommand(),
+		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.errorCommand(), a.versionCommand(),
 	} {
 		root.AddCommand(c)
 	}

@@ -21,12 +21,18 @@ var faults = []struct {
 	code hresult.Code
 	why  string // in the place of Go's words, where those are not for people
 }{
+	{offline, hresult.BG_E_NETWORK_DISCONNECTED, "this machine has no network"},
+	{noName, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED, ""},
+	{is(syscall.EMFILE), hresult.ERROR_NO_SYSTEM_RESOURCES, "the service has too many files and connections open"},
+	{is(syscall.ENFILE), hresult.ERROR_NO_SYSTEM_RESOURCES, "this machine has too many files and connections open"},
+	{is(syscall.ENOBUFS), hresult.ERROR_NO_SYSTEM_RESOURCES, "the system has no room for another connection"},
+	{is(syscall.ENOMEM), hresult.E_OUTOFMEMORY, "there is not enough memory"},
 	{is(syscall.ECONNREFUSED), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the connection was refused"},
 	{is(syscall.EHOSTUNREACH), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "there is no route to the host"},
 	{is(syscall.ENETUNREACH), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the network is unreachable"},
+	{is(syscall.EHOSTDOWN), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the host is down"},
 	{is(syscall.EADDRNOTAVAIL), hresult.ERROR_WINHTTP_CANNOT_CONNECT, ""},
 	{is(syscall.ENETDOWN), hresult.BG_E_NETWORK_DISCONNECTED, "the network is down"},
-	{noName, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED, ""},
 	{alert(112), hresult.ERROR_WINHTTP_SECURE_CERT_CN_INVALID, "the server does not know that name"},
 	{alert(42, 43, 44, 45, 46, 48, 49, 116), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, "the server demands a client certificate"},
 	{is(errCertificateNeeded), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, errCertificateNeeded.Error()},
@@ -38,7 +44,7 @@ var faults = []struct {
 	{is(syscall.ECONNABORTED), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the connection was aborted"},
 	{is(io.ErrUnexpectedEOF), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the server closed the connection in mid-transfer"},
 	{is(io.EOF), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the server closed the connection without an answer"},
-	{contains("server response headers exceeded"), hresult.ERROR_WINHTTP_HEADER_SIZE_OVERFLOW, ""},
+	{contains("server response headers exceeded", "response header list larger than advertised limit"), hresult.ERROR_WINHTTP_HEADER_SIZE_OVERFLOW, ""},
 	{contains("malformed chunked encoding", "invalid byte in chunk length", "chunked line ends with bare LF", "http chunk length too large"), hresult.ERROR_WINHTTP_CHUNKED_ENCODING_HEADER_SIZE_OVERFLOW, ""},
 	{as[textproto.ProtocolError], hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
 	{contains("malformed HTTP", "malformed MIME header"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
@@ -102,6 +108,27 @@ func contains(texts ...string) func(error) bool {
 		}
 		return false
 	}
+}
+
+// offline reports whether the way out is missing because this machine has no network but its own.
+func offline(err error) bool {
+	if !noName(err) && !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EHOSTUNREACH) {
+		return false
+	}
+	all, err := net.Interfaces()
+	const running = net.FlagUp | net.FlagRunning
+	for _, i := range all {
+		if i.Flags&running != running || i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+				return false
+			}
+		}
+	}
+	return err == nil
 }
 
 func noName(err error) bool {

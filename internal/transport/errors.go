@@ -30,6 +30,8 @@ var faults = []struct {
 	{is(syscall.ECONNREFUSED), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the connection was refused"},
 	{is(syscall.EHOSTUNREACH), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "there is no route to the host"},
 	{is(syscall.ENETUNREACH), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the network is unreachable"},
+	{is(syscall.EACCES), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the system does not allow the connection"},
+	{is(syscall.EPERM), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the system does not allow the connection"},
 	{is(syscall.EHOSTDOWN), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the host is down"},
 	{is(syscall.EADDRNOTAVAIL), hresult.ERROR_WINHTTP_CANNOT_CONNECT, ""},
 	{is(syscall.ENETDOWN), hresult.BG_E_NETWORK_DISCONNECTED, "the network is down"},
@@ -47,6 +49,8 @@ var faults = []struct {
 	{contains("server response headers exceeded", "response header list larger than advertised limit"), hresult.ERROR_WINHTTP_HEADER_SIZE_OVERFLOW, ""},
 	{contains("malformed chunked encoding", "invalid byte in chunk length", "chunked line ends with bare LF", "http chunk length too large"), hresult.ERROR_WINHTTP_CHUNKED_ENCODING_HEADER_SIZE_OVERFLOW, ""},
 	{as[textproto.ProtocolError], hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
+	{contains("bad Content-Length", "multiple Content-Length", "unsupported transfer encoding", "too many transfer encodings"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
+	{contains("connection error: COMPRESSION_ERROR", "connection error: FLOW_CONTROL_ERROR", "connection error: FRAME_SIZE_ERROR", "connection error: PROTOCOL_ERROR", "; PROTOCOL_ERROR"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, "the server breaks the rules of HTTP/2"},
 	{contains("malformed HTTP", "malformed MIME header"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
 	{contains("failed to parse certificate from server", "x509: "), hresult.ERROR_WINHTTP_SECURE_INVALID_CERT, ""},
 	{contains("server selected unsupported protocol version", "tls: "), hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, ""},
@@ -148,7 +152,7 @@ func anyAlert(err error) bool { return as[tls.AlertError](err) || contains("remo
 func alert(numbers ...uint8) func(error) bool {
 	return func(err error) bool {
 		for _, n := range numbers {
-			if strings.Contains(err.Error(), "remote error: "+tls.AlertError(n).Error()) {
+			if strings.HasSuffix(err.Error(), "remote error: "+tls.AlertError(n).Error()) { // some texts begin with another
 				return true
 			}
 		}

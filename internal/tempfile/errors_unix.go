@@ -28,6 +28,8 @@ var systemErrors = []systemError{
 	{unix.EIO, hresult.ERROR_IO_DEVICE},
 	{unix.ENODEV, hresult.ERROR_NOT_READY},
 	{unix.ENXIO, hresult.ERROR_NOT_READY},
+	{unix.ENOTCONN, hresult.ERROR_NOT_READY}, // of a FUSE file system whose server has died
+	{unix.ECONNABORTED, hresult.ERROR_NOT_READY},
 	{unix.ESTALE, hresult.ERROR_FILE_INVALID},
 	{unix.ETIMEDOUT, hresult.ERROR_SEM_TIMEOUT},
 	{unix.EHOSTDOWN, hresult.ERROR_SEM_TIMEOUT},

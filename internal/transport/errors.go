@@ -114,9 +114,11 @@ func contains(texts ...string) func(error) bool {
 	}
 }
 
-// offline reports whether the way out is missing because this machine has no network but its own.
+// offline reports whether no connection could be made because this machine has no network but its own.
 func offline(err error) bool {
-	if !noName(err) && !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EHOSTUNREACH) {
+	var op *net.OpError
+	silent := errors.As(err, &op) && op.Op == "dial" && timeout(err)
+	if !silent && !noName(err) && !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EHOSTUNREACH) {
 		return false
 	}
 	all, err := net.Interfaces()

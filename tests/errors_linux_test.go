@@ -135,13 +135,14 @@ type disk struct {
 }
 
 type refusal struct {
-	call string
-	err  syscall.Errno
+	call  string
+	err   syscall.Errno
+	times atomic.Int64 // that are left
 }
 
 // refuse returns the error for a call, if it is the one that is refused.
 func (d *disk) refuse(call string) syscall.Errno {
-	if r := d.fault.Load(); r != nil && r.call == call {
+	if r := d.fault.Load(); r != nil && r.call == call && r.times.Add(-1) >= 0 {
 		return r.err
 	}
 	return 0
@@ -207,7 +208,7 @@ func (d *disk) Rename(ctx context.Context, name string, to fs.InodeEmbedder, new
 }
 
 // mount mounts a disk over a folder, and returns what makes it refuse.
-func mountDisk(t *testing.T, folder string) (refuse func(call string, err syscall.Errno), server *fuse.Server) {
+func mountDisk(t *testing.T, folder string) (refuse func(call string, err syscall.Errno, times int64), server *fuse.Server) {
 	t.Helper()
 	behind := folder + ".behind"
 	bitstest.Must(t, os.Mkdir(folder, 0o700), os.Mkdir(behind, 0o700))
@@ -223,7 +224,11 @@ func mountDisk(t *testing.T, folder string) (refuse func(call string, err syscal
 		unmountable(t, []byte(err.Error()))
 	}
 	t.Cleanup(func() { server.Unmount() })
-	return func(call string, err syscall.Errno) { fault.Store(&refusal{call, err}) }, server
+	return func(call string, err syscall.Errno, times int64) {
+		r := &refusal{call: call, err: err}
+		r.times.Store(times)
+		fault.Store(r)
+	}, server
 }
 
 // Every error that the system can give for a file has its code: a file system in this process gives each of them.
@@ -234,7 +239,7 @@ func TestErrorsOfDisks(t *testing.T) {
 	refuse, _ := mountDisk(t, s.Path("disk"))
 	data := bitstest.Content(6, 100_000)
 	o.File("/f", data)
-	const local, queue = bits.ContextLocalFile, bits.ContextQueueManager
+	const local, queue, always = bits.ContextLocalFile, bits.ContextQueueManager, 1 << 40
 	for _, c := range []struct {
 		err     syscall.Errno
 		code    hresult.Code
@@ -263,6 +268,7 @@ func TestErrorsOfDisks(t *testing.T) {
 		{syscall.ESTALE, hresult.ERROR_FILE_INVALID, local, fatal},
 		{syscall.ETIMEDOUT, hresult.ERROR_SEM_TIMEOUT, local, again},
 		{syscall.EHOSTDOWN, hresult.ERROR_SEM_TIMEOUT, local, again},
+		{syscall.EAGAIN, hresult.ERROR_SEM_TIMEOUT, local, again},
 		{syscall.EMFILE, hresult.ERROR_NO_SYSTEM_RESOURCES, queue, again},
 		{syscall.ENFILE, hresult.ERROR_NO_SYSTEM_RESOURCES, queue, again},
 		{syscall.ENOMEM, hresult.E_OUTOFMEMORY, queue, again},
@@ -280,14 +286,14 @@ func TestErrorsOfDisks(t *testing.T) {
 					Properties: map[string]bits.RawMessage{"priority": bitstest.JSON("FOREGROUND")},
 				})
 				bitstest.Must(t, err)
-				refuse(call, c.err)
+				refuse(call, c.err, always)
 				now := ended(t, s, job)
 				if call != "rename" {
 					says(t, now, fault{state: c.state, context: c.context, code: c.code})
 				} else if _, err := s.Complete(ctx, job.ID); bits.AsError(err).Code != c.code || bits.AsError(err).Context != c.context {
 					t.Errorf("Complete: %v, %v", err, now.Error)
 				}
-				refuse("", 0)
+				refuse("", 0, 0)
 				if call == "rename" { // the cause is gone
 					_, err = s.Complete(ctx, job.ID)
 				} else {
@@ -295,6 +301,30 @@ func TestErrorsOfDisks(t *testing.T) {
 				}
 				bitstest.Must(t, err)
 			})
+		}
+	}
+}
+
+// A call that a signal interrupts is made again, and the job does not see it.
+func TestInterruptedCalls(t *testing.T) {
+	t.Parallel()
+	asRoot(t)
+	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
+	refuse, _ := mountDisk(t, s.Path("disk"))
+	o.File("/f", bitstest.Content(6, 1000))
+	for _, call := range []string{"create", "allocate", "write", "sync", "rename"} {
+		for _, noReplace := range []bool{false, true} {
+			job, err := s.Create(ctx, bits.Spec{
+				Files:      []bits.FileSpec{{RemoteName: o.Plain + "/f", LocalName: filepath.Join(s.Path("disk"), fmt.Sprint(call, noReplace))}},
+				Properties: map[string]bits.RawMessage{"no_replace": bitstest.JSON(noReplace), "priority": bitstest.JSON("FOREGROUND")},
+			})
+			bitstest.Must(t, err)
+			refuse(call, syscall.EINTR, 3)
+			if now := ended(t, s, job); now.State != bits.StateTransferred {
+				t.Errorf("%s: %v, %+v", call, now.State, now.Error)
+			} else if _, err := s.Complete(ctx, job.ID); err != nil {
+				t.Errorf("%s: Complete: %v", call, err)
+			}
 		}
 	}
 }

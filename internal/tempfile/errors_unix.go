@@ -3,6 +3,8 @@
 package tempfile
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"bits/hresult"
@@ -32,8 +34,18 @@ var systemErrors = []systemError{
 	{unix.ECONNABORTED, hresult.ERROR_NOT_READY},
 	{unix.ESTALE, hresult.ERROR_FILE_INVALID},
 	{unix.ETIMEDOUT, hresult.ERROR_SEM_TIMEOUT},
+	{unix.EAGAIN, hresult.ERROR_SEM_TIMEOUT},
 	{unix.EHOSTDOWN, hresult.ERROR_SEM_TIMEOUT},
 	{unix.EMFILE, hresult.ERROR_NO_SYSTEM_RESOURCES},
 	{unix.ENFILE, hresult.ERROR_NO_SYSTEM_RESOURCES},
 	{unix.ENOMEM, hresult.E_OUTOFMEMORY},
+}
+
+// uninterrupted makes a call of the system again as long as signals interrupt it; package os does so by itself.
+func uninterrupted(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }

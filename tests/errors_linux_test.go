@@ -140,6 +140,11 @@ type refusal struct {
 	times atomic.Int64 // that are left
 }
 
+// WrapChild makes every file of the disk one of these.
+func (d *disk) WrapChild(_ context.Context, n fs.InodeEmbedder) fs.InodeEmbedder {
+	return &disk{fs.LoopbackNode{RootData: n.(*fs.LoopbackNode).RootData}, d.fault}
+}
+
 // refuse returns the error for a call, if it is the one that is refused.
 func (d *disk) refuse(call string) syscall.Errno {
 	if r := d.fault.Load(); r != nil && r.call == call && r.times.Add(-1) >= 0 {
@@ -207,19 +212,15 @@ func (d *disk) Rename(ctx context.Context, name string, to fs.InodeEmbedder, new
 	return d.LoopbackNode.Rename(ctx, name, to, newName, flags)
 }
 
-// mount mounts a disk over a folder, and returns what makes it refuse.
+// mountDisk mounts a disk over a folder, and returns what makes it refuse.
 func mountDisk(t *testing.T, folder string) (refuse func(call string, err syscall.Errno, times int64), server *fuse.Server) {
 	t.Helper()
 	behind := folder + ".behind"
 	bitstest.Must(t, os.Mkdir(folder, 0o700), os.Mkdir(behind, 0o700))
 	fault := &atomic.Pointer[refusal]{}
-	root := &fs.LoopbackRoot{Path: behind}
-	make := func(root *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &disk{fs.LoopbackNode{RootData: root}, fault}
-	}
-	root.NewNode = make
-	root.RootNode = make(root, nil, "", nil)
-	server, err := fs.Mount(folder, root.RootNode, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "bits-test", Name: "bits-test"}})
+	root := &disk{fs.LoopbackNode{RootData: &fs.LoopbackRoot{Path: behind}}, fault}
+	root.RootData.RootNode = root
+	server, err := fs.Mount(folder, root, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "bits-test", Name: "bits-test"}})
 	if err != nil {
 		unmountable(t, []byte(err.Error()))
 	}

@@ -17,6 +17,7 @@ import (
 var layers = [][]string{
 	{"bits/hresult", "bits/internal/ipc", "bits/internal/pki"},
 	{"bits"},
+	{"bits/internal/contract"},
 	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/store", "bits/internal/notify"},
 	{"bits/client", "bits/internal/transport", "bits/internal/progress"},
 	{"bits/internal/queue", "bits/internal/transfer", "bits/examples/updater"},

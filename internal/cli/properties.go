@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"bits"
+	"bits/internal/contract"
 	"bits/internal/progress"
 )
 
@@ -44,7 +45,7 @@ func (a *app) properties(o getOptions) (map[string]bits.RawMessage, error) {
 			return nil, usagef("cannot read the authorities: %w", err)
 		}
 		// An empty value would mean the authorities of the system.
-		if _, err := bits.ParseRoots(string(pem)); err != nil {
+		if _, err := contract.ParseRoots(string(pem)); err != nil {
 			return nil, usagef("cannot use --cacert %s: %w", o.cacert, err)
 		}
 		values["roots"] = string(pem)
@@ -69,7 +70,7 @@ func (a *app) properties(o getOptions) (map[string]bits.RawMessage, error) {
 		}
 		raw[name] = bits.RawMessage(value)
 	}
-	if _, err := bits.NewJob(bits.Spec{DisplayName: o.name, Properties: raw}); err != nil {
+	if _, err := contract.NewJob(bits.Spec{DisplayName: o.name, Properties: raw}, contract.Caller{}); err != nil {
 		return nil, usage{err}
 	}
 	return raw, nil

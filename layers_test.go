@@ -24,6 +24,8 @@ var layers = [][]string{
 	{"bits/internal/scheduler", "bits/internal/api", "bits/internal/demo"},
 	{"bits/internal/daemon"},
 	{"bits/internal/launch", "bits/internal/judge", "bits/internal/targets"},
+	{"bits/internal/console"},
+	{"bits/internal/get"},
 	{"bits/internal/cli"},
 	{"bits/internal/bitstest", "bits/cmd/bits"},
 	{"bits/tests", "bits/bench"},

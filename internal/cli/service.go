@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,17 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"bits/internal/console"
 	"bits/internal/daemon"
 	"bits/internal/launch"
 	"bits/internal/wire"
 )
 
-// connect makes sure that a service of this build answers.
-func (a *app) connect(ctx context.Context) error {
-	return launch.Service{Client: &a.client, Note: a.note}.Connect(ctx)
-}
-
-func (a *app) daemonCommand() *cobra.Command {
+func (a app) daemonCommand() *cobra.Command {
 	var config daemon.Config
 	var log string
 	var announce bool
@@ -34,15 +29,15 @@ func (a *app) daemonCommand() *cobra.Command {
 
 Its state is in BITS_STATE_DIR, else in the folder bits in XDG_STATE_HOME or, without that, where the system keeps such things for
 the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder of the user's own in /tmp; on Windows a named pipe.`,
-		Args: arguments(cobra.NoArgs),
+		Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch s := config.Scheduler; {
 			case s.Background < 1:
-				return usagef("--background is at least 1")
+				return console.Usagef("--background is at least 1")
 			case s.Foreground == 0 || s.Foreground < -1:
-				return usagef("--foreground is at least 1, or -1")
+				return console.Usagef("--foreground is at least 1, or -1")
 			case s.Slice <= 0 || config.IdleExit < 0:
-				return usagef("--slice and --idle-exit are no negative times, and --slice is not 0")
+				return console.Usagef("--slice and --idle-exit are no negative times, and --slice is not 0")
 			}
 			err := launch.Run(cmd.Context(), config, log, func() {
 				if announce {
@@ -69,13 +64,13 @@ the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder o
 	return cmd
 }
 
-func (a *app) apiCommand() *cobra.Command {
+func (a app) apiCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "api METHOD PATH [BODY]", Short: "Call the local API, as curl would; BODY is JSON, or - for standard input",
 		Example: "  bits api GET /v1/jobs\n  bits api POST /v1/jobs '{\"display_name\": \"mine\"}'",
-		Args:    arguments(cobra.RangeArgs(2, 3)),
+		Args:    console.Arguments(cobra.RangeArgs(2, 3)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.connect(cmd.Context()); err != nil {
+			if err := a.Connect(cmd.Context()); err != nil {
 				return err
 			}
 			var body any
@@ -88,27 +83,27 @@ func (a *app) apiCommand() *cobra.Command {
 					}
 				}
 				if !json.Valid(text) {
-					return usagef("the body is no JSON")
+					return console.Usagef("the body is no JSON")
 				}
 				body = json.RawMessage(bytes.TrimSpace(text))
 			}
 			path := strings.TrimPrefix(args[1], "/v1")
 			if !strings.HasPrefix(path, "/") {
-				return usagef("the path begins with /v1/")
+				return console.Usagef("the path begins with /v1/")
 			}
-			return a.client.Stream(cmd.Context(), strings.ToUpper(args[0]), path, body, a.Out)
+			return a.Client.Stream(cmd.Context(), strings.ToUpper(args[0]), path, body, a.Out)
 		},
 	}
 }
 
-func (a *app) versionCommand() *cobra.Command {
+func (a app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version of this program", Args: arguments(cobra.NoArgs),
+		Use: "version", Short: "Print the version of this program", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error { return a.version() },
 	}
 }
 
-func (a *app) version() error {
+func (a app) version() error {
 	v := struct {
 		Version string `json:"version"`
 		Build   string `json:"build"`
@@ -118,8 +113,8 @@ func (a *app) version() error {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		v.Version = info.Main.Version
 	}
-	if a.json {
-		return a.print(v)
+	if a.JSON {
+		return a.Print(v)
 	}
 	_, err := fmt.Fprintf(a.Out, "bits %s, build %s, %s, %s\n", v.Version, v.Build, v.Go, v.System)
 	return err

@@ -1,4 +1,4 @@
-package cli
+package get
 
 import (
 	"encoding/json"
@@ -8,12 +8,13 @@ import (
 	"unicode/utf8"
 
 	"bits"
+	"bits/internal/console"
 	"bits/internal/contract"
 	"bits/internal/progress"
 )
 
 // properties makes the properties of the jobs from the flags.
-func (a *app) properties(o getOptions) (map[string]bits.RawMessage, error) {
+func properties(a *console.App, o options) (map[string]bits.RawMessage, error) {
 	values := map[string]any{
 		"auto_complete": true,
 		"no_replace":    !o.force,
@@ -24,33 +25,33 @@ func (a *app) properties(o getOptions) (map[string]bits.RawMessage, error) {
 		values["priority"] = bits.Normal
 	}
 	if !utf8.ValidString(o.name) {
-		return nil, usagef("cannot use the name %q: it is not valid UTF-8", o.name)
+		return nil, console.Usagef("cannot use the name %q: it is not valid UTF-8", o.name)
 	}
 	if o.priority != "" {
 		var p bits.Priority
 		if err := p.UnmarshalText([]byte(o.priority)); err != nil {
-			return nil, usage{err}
+			return nil, console.Usage{Err: err}
 		}
 		values["priority"] = p
 	}
 	if !o.detach || o.giveUpGiven {
 		if o.giveUp < time.Second {
-			return nil, usagef("--give-up-after is at least 1s")
+			return nil, console.Usagef("--give-up-after is at least 1s")
 		}
 		values["give_up_after"] = bits.Seconds(o.giveUp / time.Second)
 	}
 	if o.cacert != "" {
 		pem, err := os.ReadFile(o.cacert)
 		if err != nil {
-			return nil, usagef("cannot read the authorities: %w", err)
+			return nil, console.Usagef("cannot read the authorities: %w", err)
 		}
 		// An empty value would mean the authorities of the system.
 		if _, err := contract.ParseRoots(string(pem)); err != nil {
-			return nil, usagef("cannot use --cacert %s: %w", o.cacert, err)
+			return nil, console.Usagef("cannot use --cacert %s: %w", o.cacert, err)
 		}
 		values["roots"] = string(pem)
 	}
-	headers, err := a.headers(o.headers)
+	headers, err := headerLines(a, o.headers)
 	if err != nil {
 		return nil, err
 	}
@@ -66,24 +67,24 @@ func (a *app) properties(o getOptions) (map[string]bits.RawMessage, error) {
 	for _, s := range o.set {
 		name, value, ok := strings.Cut(s, "=")
 		if !ok || !json.Valid([]byte(value)) {
-			return nil, usagef("--set takes NAME=JSON, such as security_flags=1; %q is not", s)
+			return nil, console.Usagef("--set takes NAME=JSON, such as security_flags=1; %q is not", s)
 		}
 		raw[name] = bits.RawMessage(value)
 	}
 	if _, err := contract.NewJob(bits.Spec{DisplayName: o.name, Properties: raw}, contract.Caller{}); err != nil {
-		return nil, usage{err}
+		return nil, console.Usage{Err: err}
 	}
 	return raw, nil
 }
 
 // headers reads the headers; a secret on the command line draws a warning.
-func (a *app) headers(args []string) (string, error) {
+func headerLines(a *console.App, args []string) (string, error) {
 	var all strings.Builder
 	for _, arg := range args {
 		if file, ok := strings.CutPrefix(arg, "@"); ok {
 			text, err := os.ReadFile(file)
 			if err != nil {
-				return "", usagef("cannot read the headers: %w", err)
+				return "", console.Usagef("cannot read the headers: %w", err)
 			}
 			for line := range strings.Lines(string(text)) {
 				if line = strings.TrimRight(line, "\r\n"); line != "" {
@@ -95,7 +96,7 @@ func (a *app) headers(args []string) (string, error) {
 		name, _, _ := strings.Cut(arg, ":")
 		for _, word := range []string{"auth", "cookie", "token", "key", "secret", "password"} {
 			if strings.Contains(strings.ToLower(name), word) {
-				a.note("bits: the header %s looks like a secret, and other users can see command lines; put it into a file and use -H @FILE", progress.Clean(name))
+				a.Note("bits: the header %s looks like a secret, and other users can see command lines; put it into a file and use -H @FILE", progress.Clean(name))
 				break
 			}
 		}

@@ -83,7 +83,7 @@ judge the server's certificate before a byte of the request is sent.
 	flags.BoolVar(&a.JSON, "json", false, "print results and errors as JSON, one object a line")
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "say nothing but errors and results")
 	for _, c := range []*cobra.Command{
-		get.Command(a.App), a.listCommand(), a.showCommand(), a.watchCommand(), a.waitCommand(), a.addCommand(),
+		get.Command(a.App), a.listCommand(), a.showCommand(), a.watchCommand(), a.waitCommand(), a.createCommand(), a.addCommand(), a.setCommand(), a.callCommand(),
 		a.actCommand(bits.Suspend), a.actCommand(bits.Resume), a.actCommand(bits.Cancel), a.actCommand(bits.Complete),
 		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.versionCommand(),
 	} {

@@ -118,11 +118,19 @@ func (a app) listCommand() *cobra.Command {
 }
 
 func (a app) showCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "show JOB...", Short: "Show all about jobs", Args: console.Arguments(cobra.MinimumNArgs(1)),
+	var name string
+	file := -1
+	cmd := &cobra.Command{
+		Use: "show JOB...", Short: "Show all about jobs, or one property", Args: console.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if file >= 0 && name == "" {
+				return console.Usagef("--file goes with --property")
+			}
 			return a.Each(cmd.Context(), args, func(j *bits.Job) error {
-				if a.JSON {
+				switch {
+				case name != "":
+					return a.property(cmd, j, name, file)
+				case a.JSON:
 					return a.Print(j)
 				}
 				progress.Show(a.Out, j)
@@ -130,6 +138,9 @@ func (a app) showCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&name, "property", "", "print only this one; docs/api.md lists them")
+	cmd.Flags().IntVar(&file, "file", -1, "a property of this file, from 0")
+	return cmd
 }
 
 func (a app) waitCommand() *cobra.Command {
@@ -253,7 +264,7 @@ func (a app) happened(e client.Event) (final bool, err error) {
 }
 
 func (a app) addCommand() *cobra.Command {
-	var output, dir string
+	var output, dir, ranges string
 	cmd := &cobra.Command{
 		Use: "add JOB URL...", Short: "Add files to a job", Args: console.Arguments(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -261,10 +272,14 @@ func (a app) addCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			parts, err := bits.ParseFileRanges(ranges)
+			if err != nil {
+				return console.Usage{Err: err}
+			}
 			return a.Each(cmd.Context(), args[:1], func(j *bits.Job) error {
 				var files []bits.FileSpec
 				for _, t := range wanted {
-					files = append(files, bits.FileSpec{RemoteName: t.URL, LocalName: t.Path})
+					files = append(files, bits.FileSpec{RemoteName: t.URL, LocalName: t.Path, Ranges: parts})
 				}
 				return a.Client.Add(cmd.Context(), j.ID, files...)
 			})
@@ -272,5 +287,6 @@ func (a app) addCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "name of the file; for one URL")
 	cmd.Flags().StringVarP(&dir, "dir", "d", "", "folder for the files")
+	cmd.Flags().StringVar(&ranges, "ranges", "", "fetch only these, and put them one after another: `OFFSET:LENGTH,...`, LENGTH may be eof")
 	return cmd
 }

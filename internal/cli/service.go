@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bits/internal/console"
+	"bits/internal/contract"
 	"bits/internal/daemon"
 	"bits/internal/launch"
 	"bits/internal/wire"
@@ -22,6 +23,7 @@ func (a app) daemonCommand() *cobra.Command {
 	var config daemon.Config
 	var log string
 	var announce bool
+	var limits []string
 	cmd := &cobra.Command{
 		Use:   "daemon",
 		Short: "Run the service in the foreground",
@@ -39,7 +41,11 @@ the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder o
 			case s.Slice <= 0 || config.IdleExit < 0:
 				return console.Usagef("--slice and --idle-exit are no negative times, and --slice is not 0")
 			}
-			err := launch.Run(cmd.Context(), config, log, func() {
+			var err error
+			if config.Limits, err = contract.ParseLimits(limits, "--limit"); err != nil {
+				return console.Usage{Err: err}
+			}
+			err = launch.Run(cmd.Context(), config, log, func() {
 				if announce {
 					fmt.Fprintln(a.Out, "ready")
 					a.Out.Close()
@@ -58,6 +64,7 @@ the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder o
 	flags.IntVar(&config.Scheduler.Background, "background", 1, "background jobs that run at once")
 	flags.IntVar(&config.Scheduler.Foreground, "foreground", 16, "foreground jobs that run at once; -1: no limit")
 	flags.DurationVar(&config.Scheduler.Slice, "slice", 5*time.Minute, "time after which a job makes room for one of the same priority")
+	flags.StringArrayVar(&limits, "limit", nil, "a limit for all but administrators, `NAME=NUMBER`: MaxJobsPerMachine, MaxJobsPerUser, MaxFilesPerJob, MaxRangesPerFile")
 	flags.StringVar(&log, "log", "", "file for the log, kept under 2 MiB; empty: stderr")
 	flags.BoolVar(&announce, "announce", false, "print a line when ready")
 	flags.MarkHidden("announce")

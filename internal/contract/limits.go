@@ -1,6 +1,9 @@
 package contract
 
 import (
+	"strconv"
+	"strings"
+
 	"bits"
 	"bits/hresult"
 )
@@ -37,6 +40,24 @@ type Limits map[string]Setting
 type Setting struct {
 	N  int
 	By string
+}
+
+// ParseLimits reads settings "NAME=NUMBER" that by has made; a name that is none or a number below 1 is E_INVALIDARG.
+func ParseLimits(settings []string, by string) (Limits, error) {
+	limits := Limits{}
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		n, err := strconv.Atoi(value)
+		if row, _ := limits.of(name); row.Name == "" || err != nil || n < 1 {
+			var names []string
+			for _, row := range AllLimits {
+				names = append(names, row.Name)
+			}
+			return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot read the limit %q", s).WithHint("limits are NAME=NUMBER, the number at least 1, the name one of %s", strings.Join(names, ", "))
+		}
+		limits[name] = Setting{n, by}
+	}
+	return limits, nil
 }
 
 func (l Limits) of(name string) (Limit, Setting) {

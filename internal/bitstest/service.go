@@ -17,6 +17,7 @@ import (
 	"bits"
 	"bits/client"
 	"bits/internal/cli"
+	"bits/internal/console"
 	"bits/internal/daemon"
 	"bits/internal/scheduler"
 )
@@ -24,7 +25,7 @@ import (
 // Main runs the tests of a package, or, in a process that [Command] made, the program itself.
 func Main(m *testing.M) {
 	if os.Getenv("BITS_TEST_PROGRAM") != "" {
-		os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+		os.Exit(cli.Main(context.Background(), os.Args[1:], console.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
 	os.Exit(m.Run())
 }

@@ -245,6 +245,7 @@ type FileDetails struct {
 	Ranges          []FileRange `json:"ranges,omitempty"`           // only these are fetched, and put one after another
 	Requested       Ranges      `json:"requested,omitempty"`        // of RequestFileRanges: fetched first, and in on-demand mode alone
 	Position        int64       `json:"position,omitempty"`         // of UpdateDownloadPosition: where fetching begins
+	Volume          string      `json:"volume,omitempty"`           // where its temporary file was made
 	Renamed         bool        `json:"renamed,omitempty"`          // the owner changed the remote name since the first byte
 	NoRanges        bool        `json:"no_ranges,omitempty"`        // its server has shown that it has none
 	Valid           bool        `json:"validation_state"`           // the owner's verdict on the content

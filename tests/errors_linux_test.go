@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -389,6 +391,36 @@ func TestErrorsOfKernelsDisks(t *testing.T) {
 		run(t, "mkfs.ext4", "-q", "-F", "-b", "1024", "-O", "^has_journal", image)
 		mounted(t, dir, "-o", "loop", image)
 		says(t, ended(t, s, make(o.Plain+"/huge", filepath.Join(dir, "f"))), fault{state: fatal, context: local, code: hresult.ERROR_FILE_TOO_LARGE})
+	})
+	t.Run("another disk is in the place of the first", func(t *testing.T) {
+		dir := s.Path("stick")
+		mounted(t, dir, "-t", "tmpfs", "none")
+		open := o.Gate("/gate", data, len(data)/2)
+		job := make(o.Plain+"/gate", filepath.Join(dir, "f"))
+		bitstest.Must(t, s.Resume(ctx, job.ID))
+		s.Until(job.ID, func(j *bits.Job) bool { return j.Progress.BytesReceived == int64(len(data)/2) })
+		bitstest.Must(t, s.Suspend(ctx, job.ID))
+		run(t, "mount", "-t", "tmpfs", "none", dir)
+		want := fault{state: fatal, context: local, code: hresult.BG_E_VOLUME_CHANGED}
+		says(t, ended(t, s, job), want)
+		run(t, "umount", dir)
+		open()
+		bitstest.Must(t, s.Resume(ctx, job.ID))
+		s.State(job.ID, bits.StateTransferred)
+		if seen := o.Seen(); !slices.Contains(seen, fmt.Sprintf("GET /gate bytes=%d-", len(data)/2)) {
+			t.Errorf("what was there is not used: %q", seen)
+		}
+		run(t, "mount", "-t", "tmpfs", "none", dir)
+		if _, err := s.Complete(ctx, job.ID); bits.AsError(err).Code != want.code || bits.AsError(err).Context != local {
+			t.Errorf("Complete: %v", err)
+		}
+		run(t, "umount", dir)
+		s.State(job.ID, bits.StateTransferred)
+		_, err := s.Complete(ctx, job.ID)
+		bitstest.Must(t, err)
+		if there, err := os.ReadFile(filepath.Join(dir, "f")); err != nil || !bytes.Equal(there, data) {
+			t.Errorf("the file differs: %v", err)
+		}
 	})
 	t.Run("destination is a mount point", func(t *testing.T) {
 		job := make(o.Plain+"/f", s.Path("f"))

@@ -103,6 +103,7 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 		switch {
 		case errors.Is(err, errGone):
 			gone = append(gone, i)
+		case err != nil && bits.AsError(err).Code == hresult.BG_E_VOLUME_CHANGED: // it is on the other disk
 		case err == nil || errors.Is(missing, fs.ErrNotExist): // the name is there, though perhaps not on stable storage
 			named = append(named, i)
 		}
@@ -142,6 +143,9 @@ func renameOne(j *bits.Job, f *bits.File, afterCrash bool) error {
 		// The crash came between the rename and its record.
 		if info, err := os.Lstat(f.LocalName); err == nil && afterCrash && info.Size() == *f.Size {
 			return nil
+		}
+		if err := tempfile.SameVolume(f.Temporary, f.Volume); err != nil {
+			return err
 		}
 		return bits.Errorf(hresult.ERROR_FILE_NOT_FOUND, "cannot complete %s (%s): %w", f.LocalName, f.Temporary, errGone).
 			In(bits.ContextLocalFile).WithHint("somebody removed it; resume the job to fetch it again")

@@ -122,6 +122,7 @@ func (r *Run) Contact(f bits.File, resumable bool) error {
 		j.Error = nil
 		old := &j.Files[f.Number]
 		old.Size, old.Validator, old.RemoteName, old.Original, old.Done = f.Size, f.Validator, f.RemoteName, f.Original, f.Done
+		old.Volume = f.Volume
 		r.best.Store(old.Best)
 		c.Files = []int{f.Number}
 		return move(j, bits.Contact)

@@ -131,6 +131,15 @@ func Reopen(path string) (*File, error) {
 	return &File{f: f, path: path}, nil
 }
 
+// SameVolume returns BG_E_VOLUME_CHANGED if the file would lie on another volume than the one before; "" is one that is not known.
+// Numbers of volumes may change with a restart of the machine, so it is asked only about a file that is missing.
+func SameVolume(path, before string) error {
+	if now := Volume(path); before == "" || now == "" || now == before {
+		return nil
+	}
+	return bits.Errorf(hresult.BG_E_VOLUME_CHANGED, "cannot find %s: another disk is in the place of the one where it was begun", path).In(bits.ContextLocalFile)
+}
+
 // Holds reports whether the file still has its name and at least size bytes.
 func (t *File) Holds(size int64) bool {
 	info, err := t.f.Stat()

@@ -96,8 +96,13 @@ type Backoff struct {
 // The fields that carry "set" in the table of properties can be changed by PATCH; the others are facts.
 // All of them survive a restart of the service, except what is marked live.
 type Job struct {
-	ID          string   `json:"id"`    // a GUID
-	Owner       string   `json:"owner"` // the user's SID or "uid:N"
+	ID    string `json:"id"`    // a GUID
+	Owner string `json:"owner"` // the user's SID or "uid:N"
+
+	OwnerElevated  bool   `json:"owner_elevated"`       // the owner was root or an elevated administrator when he created or took the job
+	OwnerIntegrity uint32 `json:"owner_integrity"`      // his integrity level then: 0x2000 medium, 0x3000 high, 0x4000 system
+	TakenFrom      string `json:"taken_from,omitempty"` // the first owner of a job that was taken over: he has named its files
+
 	Type        JobType  `json:"type"`
 	State       State    `json:"state"`
 	DisplayName string   `json:"display_name"`

@@ -63,9 +63,8 @@ func TestDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[access]string{anyone: "anyone", reads: "owner, administrators", owns: "owner", admin: "owner, administrators"}
 	for _, rt := range routes {
-		row := "| `" + rt.method + " /v1" + rt.path + "` | " + names[rt.access] + " | " + rt.doc + " |"
+		row := "| `" + rt.method + " /v1" + rt.path + "` | " + accessNames[rt.access] + " | " + rt.doc + " |"
 		if !strings.Contains(string(text), row) {
 			t.Errorf("docs/api.md has no row\n%s", row)
 		}

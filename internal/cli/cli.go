@@ -221,14 +221,15 @@ judge the server's certificate before a byte of the request is sent.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.json, "json", false, "print results and errors as JSON, one object a line")
+	flags.BoolVar(&a.client.SystemWide, "system", os.Getenv("BITS_SYSTEM") == "1", "use the service of all users; also with BITS_SYSTEM=1")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but errors and results")
 	for _, c := range []*cobra.Command{
 		a.getCommand(), a.listCommand(), a.showCommand(), a.watchCommand(), a.waitCommand(), a.addCommand(),
-		a.actCommand(bits.Suspend), a.actCommand(bits.Resume), a.actCommand(bits.Cancel), a.actCommand(bits.Complete),
 		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.versionCommand(),
 	} {
 		root.AddCommand(c)
 	}
+	root.AddCommand(a.verbs()...)
 	// What cobra adds by itself takes any operand and shows its help.
 	root.SetHelpCommand(&cobra.Command{
 		Use: "help [COMMAND]", Short: "Show the help of a command",

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +20,7 @@ import (
 )
 
 // resolve finds the job that a word names: an id, a unique prefix of at least four characters, or a unique display name.
+// A job of another user, which an administrator can name, needs its whole id: anybody can choose a name and the begin of an id.
 func (a *app) resolve(ctx context.Context, word string) (*bits.Job, error) {
 	jobs, err := a.client.Jobs(ctx, url.Values{"final": {"true"}})
 	if err != nil {
@@ -51,6 +51,8 @@ func (a *app) resolve(ctx context.Context, word string) (*bits.Job, error) {
 			names = append(names, j.ID+" ("+progress.Clean(j.DisplayName)+")")
 		}
 		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot tell which job %q means: it fits %s", word, strings.Join(names, ", ")).WithHint("give more of the id")
+	case len(word) == len(bits.NewID()) && !strings.ContainsAny(word, "/ "):
+		return a.client.Job(ctx, word)
 	case len(word) < 4:
 		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %q: a prefix of an id has at least four characters", word)
 	}
@@ -92,31 +94,41 @@ func (a *app) several(failed []error, n int) error {
 	return status(code)
 }
 
-func (a *app) actCommand(action bits.Action) *cobra.Command {
-	texts := map[bits.Action][2]string{
-		bits.Suspend:  {"Pause jobs", "suspended"},
-		bits.Resume:   {"Let jobs go on; also after an error", "resumed"},
-		bits.Cancel:   {"Drop jobs and what they have fetched so far", "cancelled"},
-		bits.Complete: {"Give finished files their names and end the job; unfinished files are dropped", "completed"},
+// verb is a command that does one thing with jobs.
+type verb struct {
+	name, short, done string
+	call              func(ctx context.Context, id string) (hresult.Code, error)
+}
+
+func (a *app) verbs() (commands []*cobra.Command) {
+	plain := func(call func(context.Context, string) error) func(context.Context, string) (hresult.Code, error) {
+		return func(ctx context.Context, id string) (hresult.Code, error) { return hresult.S_OK, call(ctx, id) }
 	}
-	calls := map[bits.Action]func(context.Context, string) (hresult.Code, error){
-		bits.Suspend:  func(ctx context.Context, id string) (hresult.Code, error) { return 0, a.client.Suspend(ctx, id) },
-		bits.Resume:   func(ctx context.Context, id string) (hresult.Code, error) { return 0, a.client.Resume(ctx, id) },
-		bits.Cancel:   a.client.Cancel,
-		bits.Complete: a.client.Complete,
+	for _, v := range []verb{
+		{"suspend", "Pause jobs", "suspended", plain(a.client.Suspend)},
+		{"resume", "Let jobs go on; also after an error", "resumed", plain(a.client.Resume)},
+		{"cancel", "Drop jobs and what they have fetched so far", "cancelled", a.client.Cancel},
+		{"complete", "Give finished files their names and end the job; unfinished files are dropped", "completed", a.client.Complete},
+		{"own", "Become the owner of jobs of other users, as an administrator; what they trusted the job with is removed", "taken", plain(a.client.TakeOwnership)},
+	} {
+		commands = append(commands, a.verbCommand(v))
 	}
+	return commands
+}
+
+func (a *app) verbCommand(v verb) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: action.String() + " JOB...", Short: texts[action][0], Args: arguments(cobra.MinimumNArgs(1)),
+		Use: v.name + " JOB...", Short: v.short, Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.each(cmd.Context(), args, func(j *bits.Job) error {
-				code, err := calls[action](cmd.Context(), j.ID)
+				code, err := v.call(cmd.Context(), j.ID)
 				if err != nil {
 					return err
 				}
 				if a.json {
 					return a.print(map[string]any{"id": j.ID, "hresult": code, "name": code.Name()})
 				}
-				a.note("%s %s", j.ID, texts[action][1])
+				a.note("%s %s", j.ID, v.done)
 				if code != hresult.S_OK {
 					a.note("  %s %s: %s", code, code.Name(), code.Message())
 				}
@@ -127,14 +139,14 @@ func (a *app) actCommand(action bits.Action) *cobra.Command {
 			})
 		},
 	}
-	if action == bits.Cancel {
+	if v.name == "cancel" {
 		cmd.Aliases = []string{"rm"}
 	}
 	return cmd
 }
 
 func (a *app) listCommand() *cobra.Command {
-	var all, ids bool
+	var all, ids, users bool
 	var state string
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the jobs", Args: arguments(cobra.NoArgs),
@@ -142,6 +154,9 @@ func (a *app) listCommand() *cobra.Command {
 			filter := url.Values{}
 			if all {
 				filter.Set("final", "true")
+			}
+			if users {
+				filter.Set("all", "true")
 			}
 			if state != "" {
 				var known bits.State
@@ -172,19 +187,11 @@ func (a *app) listCommand() *cobra.Command {
 				}
 				return nil
 			}
-			table := tabwriter.NewWriter(a.Out, 0, 8, 2, ' ', 0)
-			if len(jobs) > 0 {
-				fmt.Fprintln(table, "ID\tSTATE\tDONE\tSIZE\tPRIORITY\tNAME\tWHY IT WAITS")
-			}
-			for i := range jobs {
-				j := &jobs[i]
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", j.ID[:8], j.State, progress.Percent(j.Progress), progress.Total(j.Progress), j.Priority,
-					progress.Clean(progress.Brief(j.DisplayName, 40)), progress.Clean(progress.Waiting(j)))
-			}
-			return table.Flush()
+			return progress.List(a.Out, jobs, users)
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the jobs that were completed or cancelled in the last 24 hours")
+	cmd.Flags().BoolVar(&users, "all-users", false, "the jobs of all users, as an administrator")
 	cmd.Flags().BoolVar(&ids, "ids", false, "print ids only")
 	cmd.Flags().StringVar(&state, "state", "", "only jobs in this state")
 	return cmd

@@ -18,6 +18,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/ipc"
 	"bits/internal/notify"
 	"bits/internal/store"
 	"bits/internal/tempfile"
@@ -63,6 +64,10 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 		if at := now.Add(retryDelay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
 			j.NextRetry = &at
 		}
+		// A program that knew but one owner has not recorded this.
+		if self := ipc.Self(); j.OwnerIntegrity == 0 && j.Owner == self.Owner {
+			j.OwnerElevated, j.OwnerIntegrity = self.Admin, self.Integrity
+		}
 		q.jobs[j.ID] = &entry{job: j, turn: q.turn}
 		if j.State.Running() {
 			if err := q.change(j.ID, func(j *bits.Job, _ *store.Change) error { return move(j, bits.Yield) }); err != nil {
@@ -100,7 +105,7 @@ func notFound(id string) error {
 // Create records a new job of the owner, SUSPENDED, or QUEUED if the Spec says so.
 // When it returns, the job survives a power cut.
 // An id that the owner used before returns that job, so a call can be repeated.
-func (q *Queue) Create(owner string, spec bits.Spec) (*bits.Job, error) {
+func (q *Queue) Create(owner ipc.Peer, spec bits.Spec) (*bits.Job, error) {
 	spec.ID = strings.ToLower(spec.ID)
 	if spec.ID == "" {
 		spec.ID = bits.NewID()
@@ -108,7 +113,7 @@ func (q *Queue) Create(owner string, spec bits.Spec) (*bits.Job, error) {
 		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot use %q as the id of a job: it is no GUID", spec.ID)
 	}
 	if old, err := q.Get(spec.ID); err == nil {
-		if old.Owner != owner {
+		if old.Owner != owner.Owner {
 			return nil, notFound(spec.ID)
 		}
 		return old, nil
@@ -117,15 +122,15 @@ func (q *Queue) Create(owner string, spec bits.Spec) (*bits.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.Owner = owner
+	j.Owner, j.OwnerElevated, j.OwnerIntegrity = owner.Owner, owner.Admin, owner.Integrity
 	j.Created = time.Now()
-	if err := checkLocal(spec.Files); err != nil {
+	if err := checkLocal(j, spec.Files); err != nil {
 		return nil, err
 	}
 	name(j)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if e := q.jobs[j.ID]; e != nil && e.job.Owner == owner {
+	if e := q.jobs[j.ID]; e != nil && e.job.Owner == owner.Owner {
 		return q.live(e), nil // the same call came twice at once
 	} else if e != nil {
 		return nil, notFound(j.ID)
@@ -146,15 +151,6 @@ func (q *Queue) Create(owner string, spec bits.Spec) (*bits.Job, error) {
 	return q.live(q.jobs[j.ID]), nil
 }
 
-func checkLocal(files []bits.FileSpec) error {
-	for _, f := range files {
-		if err := tempfile.Check(f.LocalName); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // name gives temporary names to the files that have none.
 func name(j *bits.Job) {
 	for i := range j.Files {
@@ -173,7 +169,11 @@ func numbers(files []bits.File) (n []int) {
 
 // Add appends files to a job.
 func (q *Queue) Add(id string, files []bits.FileSpec) error {
-	if err := checkLocal(files); err != nil {
+	j, err := q.Get(id)
+	if err == nil {
+		err = checkLocal(j, files)
+	}
+	if err != nil {
 		return err
 	}
 	return q.change(id, func(j *bits.Job, c *store.Change) error {
@@ -282,7 +282,7 @@ func (q *Queue) waiting(e *entry) *bits.Waiting {
 		ahead := 0
 		for _, o := range q.jobs {
 			before := o.job.Priority < j.Priority || o.job.Priority == j.Priority && o.turn < e.turn
-			if o != e && (o.job.Priority == bits.Foreground) == (j.Priority == bits.Foreground) && (o.job.State.Running() || o.job.State == bits.StateQueued && before) {
+			if o != e && o.job.Owner == j.Owner && (o.job.Priority == bits.Foreground) == (j.Priority == bits.Foreground) && (o.job.State.Running() || o.job.State == bits.StateQueued && before) {
 				ahead++
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/ipc"
 	"bits/internal/notify"
 	"bits/internal/queue"
 	"bits/internal/store"
@@ -36,7 +37,7 @@ func open(t *testing.T, dir string) *queue.Queue {
 // create makes a job of two files in the folder, QUEUED.
 func create(t *testing.T, q *queue.Queue, dir string) *bits.Job {
 	t.Helper()
-	job, err := q.Create("me", bits.Spec{Resume: true, Files: []bits.FileSpec{
+	job, err := q.Create(ipc.Self(), bits.Spec{Resume: true, Files: []bits.FileSpec{
 		{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}, {RemoteName: "http://origin/b", LocalName: filepath.Join(dir, "b")},
 	}})
 	if err != nil {
@@ -141,7 +142,7 @@ func TestOwnershipChangesBetweenRuns(t *testing.T) {
 		tried <- err
 	}()
 	owned := make(chan error)
-	go func() { owned <- q.Own(job.ID, "other") }()
+	go func() { owned <- q.Own(job.ID, ipc.Peer{Owner: "other"}) }()
 	if err := <-tried; err == nil {
 		// It began before the hold was seen or after it was over: then it is the new owner's.
 		if now, err := q.Get(job.ID); err != nil || now.Owner != "other" {

@@ -15,6 +15,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/ipc"
 	"bits/internal/notify"
 	"bits/internal/queue"
 	"bits/internal/scheduler"
@@ -97,7 +98,7 @@ func (r *rig) job(name string, properties map[string]any) *bits.Job {
 	for k, v := range properties {
 		spec.Properties[k], _ = json.Marshal(v)
 	}
-	job, err := r.Create("me", spec)
+	job, err := r.Create(ipc.Self(), spec)
 	if err != nil {
 		r.t.Fatal(err)
 	}

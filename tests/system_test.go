@@ -311,6 +311,17 @@ func TestSystemCommands(t *testing.T) {
 		m.stop()
 		m.start()
 	}
+	// --system=false is the service of one's own, whatever the environment says.
+	private := m.as(alice, m.program, "--system=false", "api", "GET", "/v1/system")
+	private.Env = append(private.Env, "BITS_SYSTEM=1", "BITS_SOCKET="+filepath.Join(m.home(alice), "s"))
+	if out, err := private.CombinedOutput(); err != nil || !strings.Contains(string(out), `"all_users":false`) {
+		t.Errorf("a service of one's own: %s, %v", out, err)
+	}
+	private = m.as(alice, m.program, "api", "POST", "/v1/system/stop")
+	private.Env = append(private.Env, "BITS_SOCKET="+filepath.Join(m.home(alice), "s"))
+	if out, err := private.CombinedOutput(); err != nil {
+		t.Errorf("%s, %v", out, err)
+	}
 	out, code = m.bits(root, "--system", "list", "--all-users")
 	if code != 0 || strings.Count(out, "\n") != 4 || !strings.Contains(out, ids[alice]+"  uid:65534  SUSPENDED") {
 		t.Errorf("root lists %d, %s", code, out)

@@ -91,6 +91,8 @@ type call struct {
 	r    *http.Request
 	peer ipc.Peer
 	job  string // of the path, found and allowed
+
+	Queue *queue.Queue // that of the server; where the caller is allowed as the owner of the job, for what he owns
 }
 
 type peerKey struct{}
@@ -109,7 +111,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range routes {
 		mux.HandleFunc(rt.method+" /"+wire.Version+rt.path, func(w http.ResponseWriter, r *http.Request) {
-			c := &call{Server: s, w: w, r: r}
+			c := &call{Server: s, w: w, r: r, Queue: s.Queue}
 			answer, err := c.serve(rt)
 			c.reply(answer, err)
 		})
@@ -155,7 +157,10 @@ func (c *call) find(id string, a access) error {
 	switch own := j.Owner == c.peer.Owner; {
 	case own && a == takes && !c.peer.Admin:
 		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot take job %s: that needs an administrator", id)
-	case own, c.peer.Admin && a != owns:
+	case own:
+		c.job, c.Queue = j.ID, c.Queue.For(j.Owner)
+		return nil
+	case c.peer.Admin && a != owns:
 		c.job = j.ID
 		return nil
 	case c.peer.Admin:

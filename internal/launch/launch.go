@@ -168,7 +168,7 @@ func (s Service) start(ctx context.Context, state string) error {
 		return err
 	}
 	log := filepath.Join(state, "daemon.log")
-	cmd := exec.Command(program, "daemon", "--state", state, "--socket", socket, "--idle-exit", idleExit.String(), "--announce", "--log", log)
+	cmd := exec.Command(program, "daemon", "--system=false", "--state", state, "--socket", socket, "--idle-exit", idleExit.String(), "--announce", "--log", log)
 	ipc.Detach(cmd)
 	said, err := cmd.StdoutPipe()
 	if err != nil {

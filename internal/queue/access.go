@@ -25,10 +25,10 @@ func FileAccess(j *bits.Job) error {
 		return nil
 	case j.TakenFrom != "":
 		return bits.Errorf(hresult.E_NOTIMPL, "cannot touch the files of job %s: %s has named them, and this service cannot write files as another user yet", j.ID, named).
-			In(bits.ContextLocalFile).WithHint("cancel the job, and make one of your own with names of your own")
+			In(bits.ContextLocalFile).WithHint("make a job of your own, with names that you have chosen")
 	}
 	return bits.Errorf(hresult.E_NOTIMPL, "cannot touch the files of job %s: it belongs to %s, and this service cannot write files as another user yet", j.ID, named).
-		In(bits.ContextLocalFile).WithHint("cancel the job, and use your own service: the same command without --system")
+		In(bits.ContextLocalFile).WithHint("use your own service: the same command without --system")
 }
 
 // checkLocal checks local names: on the disk where the service may look there, else as text, so that it tells nobody what he cannot see.

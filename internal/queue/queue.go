@@ -29,6 +29,11 @@ const Kept = 24 * time.Hour
 
 // Queue is the transfer queue.
 type Queue struct {
+	*shared
+	owner string // whose jobs alone this one changes; empty: everybody's
+}
+
+type shared struct {
 	store *store.Store
 	hub   *notify.Hub
 
@@ -53,7 +58,7 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 	if err != nil {
 		return nil, err
 	}
-	q := &Queue{store: s, hub: hub, jobs: map[string]*entry{}}
+	q := &Queue{shared: &shared{store: s, hub: hub, jobs: map[string]*entry{}}}
 	now := time.Now()
 	for _, j := range jobs {
 		q.turn++
@@ -77,6 +82,10 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 	}
 	return q, nil
 }
+
+// For is the same queue for one owner: it changes no job of another, but says BG_E_NOT_FOUND.
+// So a job that is taken over in the middle of a call of its owner before is not changed by him any more.
+func (q *Queue) For(owner string) *Queue { return &Queue{q.shared, owner} }
 
 // Recover finds what a crash interrupted: files of completed jobs that have no name yet, and temporary files of final ones.
 // It is called before the queue is used; the function that it returns finishes them, and may run beside all else.
@@ -306,7 +315,7 @@ func (q *Queue) change(id string, f func(*bits.Job, *store.Change) error) error 
 
 func (q *Queue) locked(id string, f func(*bits.Job, *store.Change) error) error {
 	e := q.jobs[id]
-	if e == nil {
+	if e == nil || q.owner != "" && e.job.Owner != q.owner {
 		return notFound(id)
 	}
 	c, err := e.changed(f)

@@ -166,3 +166,56 @@ func TestTimersAreMonotonic(t *testing.T) {
 		}
 	}
 }
+
+// A call that its owner before has begun changes nothing of a job that was taken over meanwhile.
+func TestOwnerBefore(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	before := q.For(job.Owner)
+	must(t, before.Set(job.ID, map[string]bits.RawMessage{"description": bits.RawMessage(`"his"`)}))
+	must(t, q.Own(job.ID, ipc.Peer{Owner: "admin"}))
+	now, err := q.Get(job.ID)
+	must(t, err)
+	act := func(a bits.Action) func() error {
+		return func() error {
+			_, err := before.Act(job.ID, a)
+			return err
+		}
+	}
+	for name, call := range map[string]func() error{
+		"set": func() error {
+			return before.Set(job.ID, map[string]bits.RawMessage{"description": bits.RawMessage(`"x"`)})
+		},
+		"add":     func() error { return before.Add(job.ID, nil) },
+		"suspend": act(bits.Suspend), "resume": act(bits.Resume), "cancel": act(bits.Cancel), "complete": act(bits.Complete),
+		"own":       func() error { return before.Own(job.ID, ipc.Self()) },
+		"attach":    func() error { _, err := before.Attach(job.ID); return err },
+		"validator": func() error { _, err := before.SetValidator(job.ID, true); return err },
+	} {
+		if err := call(); !errors.Is(err, bits.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if after, err := q.Get(job.ID); err != nil || !after.Modified.Equal(now.Modified) || after.Owner != "admin" || after.ValidatorAttached {
+		t.Errorf("%+v, %v", after, err)
+	}
+}
+
+// A job of a program that did not record how its owner was elevated gets that of the service's user.
+func TestElevationOfOldJobs(t *testing.T) {
+	dir, self := t.TempDir(), ipc.Self()
+	q := open(t, dir)
+	id := map[string]string{}
+	for _, owner := range []string{self.Owner, "another"} {
+		job, err := q.Create(ipc.Peer{Owner: owner}, bits.Spec{})
+		must(t, err)
+		id[owner] = job.ID
+	}
+	q = open(t, dir)
+	for owner, want := range map[string]ipc.Peer{self.Owner: self, "another": {}} {
+		if now, err := q.Get(id[owner]); err != nil || now.OwnerElevated != want.Admin || now.OwnerIntegrity != want.Integrity {
+			t.Errorf("%s: %+v, %v", owner, now, err)
+		}
+	}
+}

@@ -39,7 +39,7 @@ func sample() *bits.Job {
 	at := time.Date(2026, 11, 24, 10, 0, 0, 123456000, time.UTC)
 	size, file := int64(1000), 1
 	return &bits.Job{
-		ID: "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77", Owner: "uid:1000", State: bits.StateTransientError, DisplayName: "a name", Description: "ü", Priority: bits.High,
+		ID: "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77", Owner: "uid:1000", OwnerElevated: true, OwnerIntegrity: 0x3000, TakenFrom: "uid:1001", State: bits.StateTransientError, DisplayName: "a name", Description: "ü", Priority: bits.High,
 		Created: at, Modified: at, Transferred: &at, MinimumRetryDelay: 60, NoProgressTimeout: 7, MaximumDownloadTime: 8,
 		SecurityFlags: bits.CheckRevocation, ValidatorRequired: true, AutoComplete: true, NoReplace: true, Backoff: &bits.Backoff{First: 1, Max: 2, Jitter: .5},
 		Strict: true, GiveUpAfter: 9, Roots: "pem", Umask: 0o27, ErrorCount: 3, Failures: 2, TransientSince: &at, NextRetry: &at, Active: 77, Expiring: &at, Resumed: true,
@@ -291,6 +291,9 @@ func TestOldStores(t *testing.T) {
 		want := sample()
 		if filepath.Base(v) < "v2" {
 			want.Expiring, want.Files[1].Original, want.Files[1].RemoteName = nil, "", "http://a/c"
+		}
+		if filepath.Base(v) < "v3" {
+			want.OwnerElevated, want.OwnerIntegrity, want.TakenFrom = false, 0, ""
 		}
 		if d := cmp.Diff(want, got[0], cmpopts.EquateEmpty(), live); d != "" {
 			t.Errorf("%s: %s", v, d)

@@ -219,3 +219,61 @@ func TestElevationOfOldJobs(t *testing.T) {
 		}
 	}
 }
+
+// How many jobs wait before one tells its owner nothing of others'.
+func TestWaitingCountsOnesOwn(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	for _, c := range []struct {
+		owner, want string
+	}{{"another", "before it: 0"}, {ipc.Self().Owner, "before it: 0"}, {ipc.Self().Owner, "before it: 1"}, {"another", "before it: 1"}} {
+		job, err := q.Create(ipc.Peer{Owner: c.owner}, bits.Spec{})
+		must(t, err, q.Add(job.ID, []bits.FileSpec{{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}}))
+		if _, err := q.Act(job.ID, bits.Resume); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := q.Get(job.ID); err != nil || now.Waiting == nil || !strings.Contains(now.Waiting.Reason, c.want) {
+			t.Errorf("%s: %+v, %v", c.owner, now.Waiting, err)
+		}
+	}
+}
+
+// A job of another user that has files all the same, from another version perhaps: a service with privilege touches them in no way.
+func TestFilesOfAnotherStay(t *testing.T) {
+	if !ipc.Self().Admin {
+		t.Skip("it needs an administrator")
+	}
+	for _, c := range []struct {
+		owner, from string
+		end         bits.Action
+		code        hresult.Code
+		refused     hresult.Code
+	}{
+		{"uid:12345", "", bits.Cancel, hresult.BG_S_UNABLE_TO_DELETE_FILES, 0},
+		{"uid:12345", "", bits.Complete, 0, hresult.E_NOTIMPL},
+		{ipc.Self().Owner, "uid:12345", bits.Cancel, hresult.BG_S_UNABLE_TO_DELETE_FILES, 0},
+		{ipc.Self().Owner, "uid:12345", bits.Complete, 0, hresult.E_NOTIMPL},
+		{"uid:12345", ipc.Self().Owner, bits.Complete, hresult.S_OK, 0},
+	} {
+		dir := t.TempDir()
+		size, temp, local := int64(4), filepath.Join(dir, "temp"), filepath.Join(dir, "local")
+		s, err := store.Open(ctx, filepath.Join(dir, "state"))
+		must(t, err, os.WriteFile(temp, []byte("data"), 0o600), os.WriteFile(local, []byte("kept"), 0o600))
+		must(t, s.Save(ctx, &store.Change{Files: []int{0}, Job: &bits.Job{
+			ID: bits.NewID(), Owner: c.owner, TakenFrom: c.from, State: bits.StateTransferred, Modified: time.Now(),
+			Files: []bits.File{{RemoteName: "http://origin/f", LocalName: local, Temporary: temp, Size: &size, Done: bits.Ranges{{Start: 0, End: 4}}, Finished: true}},
+		}}), s.Close())
+		q := open(t, dir)
+		id := q.List(func(*bits.Job) bool { return true })[0].ID
+		code, err := q.Act(id, c.end)
+		if code != c.code || c.refused == 0 && err != nil || c.refused != 0 && bits.AsError(err).Code != c.refused {
+			t.Errorf("%v of %s from %q: %v, %v", c.end, c.owner, c.from, code, err)
+		}
+		open(t, dir).Recover()()
+		text, _ := os.ReadFile(local)
+		_, err = os.Lstat(temp)
+		if touched := err != nil || string(text) != "kept"; touched != (code == hresult.S_OK && c.refused == 0) {
+			t.Errorf("%v of %s from %q: %q, %v", c.end, c.owner, c.from, text, err)
+		}
+	}
+}

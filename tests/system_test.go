@@ -195,6 +195,20 @@ func TestSystemCallsByUsers(t *testing.T) {
 		"DELETE " + validation:                   {"", 0, unknown, denied},
 		"POST " + validation + "/{question}":     {`{"registration":"x","hresult":"0x0"}`, hresult.BG_E_INVALID_STATE, unknown, denied},
 		"GET /events":                            {},
+		"GET /jobs/{job}/properties/{name}":      {"", 0, unknown, 0},
+		"POST /jobs/{job}/replace-remote-prefix": {`{"old":"a","new":"b"}`, 0, unknown, denied},
+		"POST /jobs/{job}/set-credentials":       {`{"target":"SERVER","scheme":"BASIC","user":"u","password":"p"}`, 0, unknown, denied},
+		"POST /jobs/{job}/remove-credentials":    {`{"target":"SERVER","scheme":"BASIC"}`, 0, unknown, denied},
+		"POST /jobs/{job}/set-helper-token":      {"", 0, unknown, denied},
+		"POST /jobs/{job}/clear-helper-token":    {"", 0, unknown, denied},
+
+		"POST /jobs/{job}/remove-client-certificate":             {"", 0, unknown, denied},
+		"GET /jobs/{job}/files/{file}/properties/{name}":         {"", 0, unknown, 0},
+		"POST /jobs/{job}/files/{file}/set-remote-name":          {`{"remote_name":"http://b/"}`, 0, unknown, denied},
+		"POST /jobs/{job}/files/{file}/set-validation-state":     {`{"valid":true}`, hresult.E_PENDING, unknown, denied},
+		"POST /jobs/{job}/files/{file}/request-ranges":           {`{"ranges":[{"offset":0,"length":1}]}`, 0, unknown, denied},
+		"POST /jobs/{job}/files/{file}/update-download-position": {`{"offset":0}`, 0, unknown, denied},
+
 		"GET /jobs?all=true":                     {"", denied, denied, 0},
 		"GET /jobs?final=true&validator=false":   {},
 		"GET /events?follow=false&job={job}":     {"", 0, unknown, 0},
@@ -221,7 +235,7 @@ func TestSystemCallsByUsers(t *testing.T) {
 				continue // at the end
 			}
 			job := m.job(alice, "http://origin.test/f", filepath.Join(m.home(alice), "f"), "")
-			path := strings.NewReplacer("{job}", job.ID, "{question}", "x").Replace(pattern)
+			path := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{file}", "0", "{name}", map[bool]string{true: "local_name", false: "description"}[strings.Contains(pattern, "{file}")]).Replace(pattern)
 			if path == "/events" {
 				path += "?since=0&follow=false"
 			}

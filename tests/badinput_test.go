@@ -374,26 +374,6 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// What goes wrong with the connection itself.
-func TestServersThatAreNone(t *testing.T) {
-	s := bitstest.Start(t)
-	closed := bitstest.Port(t)
-	plain := bitstest.NewOrigin(t).Plain
-	for url, want := range map[string]hresult.Code{
-		"http://127.0.0.1:" + itoa(closed) + "/x":          hresult.ERROR_WINHTTP_CANNOT_CONNECT,
-		"http://no.such.host.invalid/x":                    hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED,
-		"https" + strings.TrimPrefix(plain, "http") + "/x": hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR,
-	} {
-		job := s.Job(map[string]any{"priority": "FOREGROUND"}, url)
-		bitstest.Must(t, s.Resume(ctx, job.ID))
-		now := s.Until(job.ID, func(j *bits.Job) bool { return j.Error != nil })
-		wantError(t, now, bits.StateTransientError, bits.ContextRemoteFile, want)
-		if now.NextRetry == nil || now.Waiting == nil || now.Waiting.Until == nil || now.Waiting.Code != want {
-			t.Errorf("%s: it does not say when it will try again: %+v", url, now.Waiting)
-		}
-	}
-}
-
 func itoa(n int) string { return strings.TrimSpace(string(bitstest.JSON(n))) }
 
 // A create that is repeated makes one job.

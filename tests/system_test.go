@@ -181,6 +181,7 @@ func TestSystemCallsByUsers(t *testing.T) {
 		"GET /system":                            {},
 		"POST /system/stop":                      {"", denied, denied, 0},
 		"GET /openapi.json":                      {},
+		"GET /errors/{code}":                     {},
 		"GET /jobs":                              {},
 		"POST /jobs":                             {body: `{}`},
 		"GET /jobs/{job}":                        {"", 0, unknown, 0},
@@ -235,7 +236,7 @@ func TestSystemCallsByUsers(t *testing.T) {
 				continue // at the end
 			}
 			job := m.job(alice, "http://origin.test/f", filepath.Join(m.home(alice), "f"), "")
-			path := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{file}", "0", "{name}", map[bool]string{true: "local_name", false: "description"}[strings.Contains(pattern, "{file}")]).Replace(pattern)
+			path := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{file}", "0", "{code}", "0x80200001", "{name}", map[bool]string{true: "local_name", false: "description"}[strings.Contains(pattern, "{file}")]).Replace(pattern)
 			if path == "/events" {
 				path += "?since=0&follow=false"
 			}

@@ -70,6 +70,7 @@ func init() {
 		{"GET", "/system", anyone, "What the service is: version, build, state folder, the caller as it sees him.", (*call).system, nil},
 		{"POST", "/system/stop", stops, "End the service at a checkpoint; nothing is lost.", (*call).stop, nil},
 		{"GET", "/openapi.json", anyone, "This API as an OpenAPI 3.1 document.", (*call).openAPI, nil},
+		{"GET", "/errors/{code}", anyone, "What a code means: 0x and eight digits, decimal, or its name (GetErrorDescription).", (*call).describe, nil},
 		{"GET", "/jobs", anyone, "List the caller's jobs. state=NAME, validator=required, final=true (also ACKNOWLEDGED and CANCELLED ones of the last day), all=true (of all users; administrators).", (*call).list, []string{"state", "validator", "final", "all"}},
 		{"POST", "/jobs", anyone, "Create a job, SUSPENDED; with files, properties, a client-chosen id and resume in one call.", (*call).create, nil},
 		{"GET", "/jobs/{job}", reads, "One job, its files, its error, why it waits.", (*call).get, nil},
@@ -250,6 +251,8 @@ func (c *call) stop() (any, error) {
 	c.Stop()
 	return result(hresult.S_OK, nil)
 }
+
+func (c *call) describe() (any, error) { return wire.Describe(c.r.PathValue("code")) }
 
 func (c *call) list() (any, error) {
 	q := c.r.URL.Query()

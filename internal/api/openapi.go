@@ -22,6 +22,7 @@ type object = map[string]any
 var bodies = map[string]body{
 	"GET /system":                        answers(wire.System{}),
 	"GET /openapi.json":                  answers(object{}),
+	"GET /errors/{code}":                 answers(wire.Description{}),
 	"GET /jobs":                          answers(wire.Jobs{}),
 	"POST /jobs":                         {bits.Spec{}, bits.Job{}},
 	"GET /jobs/{job}":                    answers(bits.Job{}),

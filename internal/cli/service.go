@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"bits/internal/contract"
 	"bits/internal/daemon"
 	"bits/internal/launch"
+	"bits/internal/progress"
 	"bits/internal/wire"
 )
 
@@ -105,6 +107,29 @@ func (a app) apiCommand() *cobra.Command {
 				return console.Usagef("the path begins with /v1/")
 			}
 			return a.Client.Stream(cmd.Context(), strings.ToUpper(args[0]), path, body, a.Out)
+		},
+	}
+}
+
+func (a app) errorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "error CODE", Short: "Explain an error code: a name, 0x and eight digits, or a decimal number", Example: "  bits error 0x80190194\n  bits error -2147024891",
+		DisableFlagParsing: true, // a decimal code may be negative
+		RunE: func(cmd *cobra.Command, args []string) error {
+			args = slices.DeleteFunc(args, func(s string) bool { return s == "--json" || s == "--quiet" || s == "-q" || s == "--" })
+			if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+				return cmd.Help()
+			} else if err := console.Arguments(cobra.ExactArgs(1))(cmd, args); err != nil {
+				return err
+			}
+			d, err := wire.Describe(args[0])
+			if err != nil {
+				return err
+			} else if a.JSON {
+				return a.Print(d)
+			}
+			_, err = io.WriteString(a.Out, progress.Description(d))
+			return err
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -8,7 +9,21 @@ import (
 	"time"
 
 	"bits"
+	"bits/internal/wire"
 )
+
+// Description is what a code means, in lines.
+func Description(d wire.Description) string {
+	text := fmt.Sprintf("%s %s (%d)\n%s\n", d.Code, cmp.Or(d.Name, "without a name"), d.Decimal, d.Message)
+	if d.Context != bits.ContextNone {
+		again := map[bool]string{true: "it is tried again by itself", false: "it waits for its owner"}[d.Transient]
+		text += "  a job that fails with it: " + d.Where + "; " + again + "\n"
+	}
+	if d.Hint != "" {
+		text += "  try: " + d.Hint + "\n"
+	}
+	return text
+}
 
 // Waiting says why a job does not move and when it will next try.
 func Waiting(j *bits.Job) string {

@@ -302,7 +302,7 @@ func Error(err error, verb, path string) *bits.Error {
 	code, context := hresult.E_FAIL, bits.ContextLocalFile
 	for _, row := range systemErrors {
 		if errors.Is(err, row.err) {
-			code, context = row.code, row.context
+			code, context = row.code, bits.ErrorContext(row.code.Context())
 			break
 		}
 	}
@@ -319,7 +319,6 @@ func Error(err error, verb, path string) *bits.Error {
 }
 
 type systemError struct {
-	err     error
-	code    hresult.Code
-	context bits.ErrorContext
+	err  error
+	code hresult.Code
 }

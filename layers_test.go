@@ -24,7 +24,8 @@ var layers = [][]string{
 	{"bits/internal/daemon"},
 	{"bits/internal/launch", "bits/internal/judge", "bits/internal/targets"},
 	{"bits/internal/cli"},
-	{"bits/internal/bitstest", "bits/cmd/bits"},
+	{"bits/internal/program", "bits/cmd/bits"},
+	{"bits/client/bitstest"},
 	{"bits/tests", "bits/bench"},
 }
 

@@ -12,14 +12,15 @@ import (
 	"time"
 
 	"bits"
-	"bits/internal/bitstest"
+	"bits/client/bitstest"
+	"bits/internal/program"
 )
 
 // example runs a program of the folder examples as its user would, and returns what it prints.
 func example(t *testing.T, s *bitstest.Service, o *bitstest.Origin, program string, args ...string) (string, error) {
 	t.Helper()
 	ca := s.Path("ca.pem")
-	bitstest.Must(t, os.WriteFile(ca, o.Root.PEM(), 0o600))
+	bitstest.Must(t, os.WriteFile(ca, o.Roots(), 0o600))
 	cmd := exec.Command(program, args...)
 	cmd.Dir = s.Path("")
 	cmd.Env = append(os.Environ(), "BITS_SOCKET="+s.Socket, "SSL_CERT_FILE="+ca)
@@ -34,25 +35,25 @@ func hexOf(der []byte) string {
 
 // An application in a shell, with curl and openssl, over the local API alone.
 func TestExampleShell(t *testing.T) {
-	bitstest.Need(t, "curl")
-	bitstest.Need(t, "openssl")
+	program.Need(t, "curl")
+	program.Need(t, "openssl")
 	script, err := filepath.Abs("../examples/fetch.sh")
 	bitstest.Must(t, err)
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	data := bitstest.Content(12, 100_000)
 	o.File("/f", data)
-	if out, err := example(t, s, o, script, o.URL+"/f", "f", hexOf(o.Leaf().Cert.Raw)); err != nil {
+	if out, err := example(t, s, o, script, o.URL+"/f", "f", hexOf(o.Certificate().Raw)); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
 		t.Errorf("the file differs: %v", err)
 	}
-	before := o.Requests.Load()
+	before := o.Requests()
 	out, err := example(t, s, o, script, o.URL+"/f", "g", strings.Repeat("0", 64))
-	if err == nil || !strings.Contains(out, `"hresult":"0x80040001"`) || o.Requests.Load() != before {
-		t.Errorf("declined: %v, %d requests: %s", err, o.Requests.Load()-before, out)
+	if err == nil || !strings.Contains(out, `"hresult":"0x80040001"`) || o.Requests() != before {
+		t.Errorf("declined: %v, %d requests: %s", err, o.Requests()-before, out)
 	}
-	if out, err := example(t, s, o, script, o.URL+"/missing", "g", hexOf(o.Leaf().Cert.Raw)); err == nil || !strings.Contains(out, "404") {
+	if out, err := example(t, s, o, script, o.URL+"/missing", "g", hexOf(o.Certificate().Raw)); err == nil || !strings.Contains(out, "404") {
 		t.Errorf("missing: %v: %s", err, out)
 	}
 }
@@ -60,12 +61,12 @@ func TestExampleShell(t *testing.T) {
 // An application in Go: it accepts, it declines, and when it starts again it takes up three jobs that wait for it: one SUSPENDED, one
 // ERROR with 0x80200074, one QUEUED.
 func TestExampleUpdater(t *testing.T) {
-	program := filepath.Join(bitstest.Dir(t), "updater")
+	program := filepath.Join(program.Dir(t), "updater")
 	if out, err := exec.Command("go", "build", "-o", program, "bits/examples/updater").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
-	pin := hexOf(o.Leaf().Cert.RawSubjectPublicKeyInfo)
+	pin := hexOf(o.Certificate().RawSubjectPublicKeyInfo)
 	o.File("/f", []byte("f"))
 	if out, err := example(t, s, o, program, "-pin", pin, o.URL+"/f", "f"); err != nil || !strings.Contains(out, "f is there") {
 		t.Fatalf("%v: %s", err, out)
@@ -78,7 +79,7 @@ func TestExampleUpdater(t *testing.T) {
 	cancelled := make(chan error)
 	go func() {
 		for { // the job ahead goes when the application is there
-			if job, err := s.Client.Job(ctx, jobs[2].ID); err != nil || job.ValidatorAttached {
+			if job, err := s.Job(ctx, jobs[2].ID); err != nil || job.ValidatorAttached {
 				_, err = s.Cancel(ctx, ahead.ID)
 				cancelled <- err
 				return

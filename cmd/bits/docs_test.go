@@ -26,7 +26,7 @@ var block = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 // TestDocuments runs the commands of every document as one script, in a folder of its own, as its reader would.
 // https://example.com is an origin with the files that the documents speak of, and a certificate that the environment trusts.
 func TestDocuments(t *testing.T) {
-	for _, name := range []string{"curl", "openssl", "sqlite3"} {
+	for _, name := range []string{"curl", "openssl", "sqlite3", "python3"} {
 		program.Need(t, name)
 	}
 	bin := program.Dir(t)

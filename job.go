@@ -2,8 +2,10 @@ package bits
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,8 +76,14 @@ const (
 	MaxDescription             = 1024
 	MaxURL                     = 2200
 	MaxPathSegment             = 260
+	MaxProgram                 = 260
+	MaxParameters              = 4000
+	MaxProxyList               = 32000
+	MaxUserName                = 300
+	MaxPassword                = 65536
+	MaxStoreName               = 255
 	MaxHeaders                 = 16384 - 1
-	MaxFilesInJob              = 200
+	DefaultInterval            = 500 // milliseconds
 	MinRetryDelay      Seconds = 5
 	DefaultRetryDelay  Seconds = 600
 	DefaultNoProgress  Seconds = 1209600
@@ -122,6 +130,27 @@ type Job struct {
 	Roots        string   `json:"roots,omitempty"`   // PEM: the only authorities trusted; empty: the system's
 	Umask        uint32   `json:"umask"`             // of the creator
 
+	NotifyFlags                 NotifyFlags      `json:"notify_flags"`
+	NotifyCommand               *Command         `json:"notify_cmd_line,omitempty"`
+	NotifyUser                  string           `json:"notify_user,omitempty"` // who set the command: it runs as this user
+	NotificationCLSID           string           `json:"notification_clsid,omitempty"`
+	MinimumNotificationInterval uint32           `json:"minimum_notification_interval"` // milliseconds
+	ProxySettings               ProxySettings    `json:"proxy_settings"`
+	FileACLFlags                ACLFlags         `json:"file_acl_flags"`
+	PeerCachingFlags            PeerCachingFlags `json:"peer_caching_flags"`
+	CostFlags                   CostFlags        `json:"cost_flags"`
+	DynamicContent              bool             `json:"dynamic_content"`
+	HighPerformance             bool             `json:"high_performance"`
+	OnDemand                    bool             `json:"on_demand_mode"`
+	MaxDownloadSize             *int64           `json:"max_download_size,omitempty"`
+	StoredCredentials           AuthTarget       `json:"use_stored_credentials"`
+	HTTPMethod                  string           `json:"http_method"`
+	HeadersWriteOnly            bool             `json:"custom_headers_write_only"`
+	HelperTokenFlags            HelperTokenFlags `json:"helper_token_flags"`
+	HelperTokenSID              string           `json:"helper_token_sid,omitempty"` // whose identity was lent to the job
+	ReplyFileName               string           `json:"reply_file_name,omitempty"`
+	ReplyProgress               *ReplyProgress   `json:"reply_progress,omitempty"` // of an UPLOAD_REPLY
+
 	ErrorCount     uint32     `json:"error_count"`
 	Error          *JobError  `json:"error,omitempty"`
 	Failures       int        `json:"failures"`                  // in a row, without progress
@@ -138,14 +167,25 @@ type Job struct {
 
 	Progress          JobProgress `json:"progress"`                     // live
 	ValidatorAttached bool        `json:"validator_attached,omitempty"` // live
+	NotifyAttached    bool        `json:"notify_attached,omitempty"`    // live: an application listens for notifications
+	TokenPresent      bool        `json:"-"`                            // live: the helper token is there; it never survives a restart
 	Waiting           *Waiting    `json:"waiting,omitempty"`            // live
 	HeaderNames       []string    `json:"custom_headers,omitempty"`     // live: names of the custom headers, values hidden
+}
+
+// ReplyProgress is BG_JOB_REPLY_PROGRESS.
+type ReplyProgress struct {
+	BytesTotal       *int64 `json:"bytes_total"` // null until the reply arrives
+	BytesTransferred int64  `json:"bytes_transferred"`
 }
 
 // Secrets are the parts of a job that are sealed before they reach the disk and never shown.
 type Secrets struct {
 	Headers     string            `json:"headers,omitempty"` // each line ends with CRLF
 	Environment map[string]string `json:"environment,omitempty"`
+
+	Credentials       []Credential       `json:"credentials,omitempty"`
+	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 }
 
 // ForAnother are the secrets that stay when the job gets another owner: which authorities it trusts, and nothing else.
@@ -186,6 +226,8 @@ type File struct {
 	Finished   bool       `json:"finished"`            // all bytes are on stable storage
 	Completed  bool       `json:"completed"`           // it has its final name
 
+	FileDetails
+
 	Received int64 `json:"received"` // live: arrived, but promised to nobody
 	Best     int64 `json:"-"`        // live: the most that was ever on stable storage; only what goes beyond it is progress
 }
@@ -197,6 +239,26 @@ func (f *File) TransferredBytes() int64 { return f.Done.Len() }
 func (f *File) Reset() {
 	f.Size, f.Validator, f.Done, f.Finished, f.Received = nil, nil, nil, false, 0
 }
+
+// FileDetails is what few files have.
+type FileDetails struct {
+	Ranges          []FileRange `json:"ranges,omitempty"`           // only these are fetched, and put one after another
+	Requested       Ranges      `json:"requested,omitempty"`        // of RequestFileRanges: fetched first, and in on-demand mode alone
+	Position        int64       `json:"position,omitempty"`         // of UpdateDownloadPosition: where fetching begins
+	Renamed         bool        `json:"renamed,omitempty"`          // the owner changed the remote name since the first byte
+	NoRanges        bool        `json:"no_ranges,omitempty"`        // its server has shown that it has none
+	Valid           bool        `json:"validation_state"`           // the owner's verdict on the content
+	ResponseHeaders string      `json:"response_headers,omitempty"` // of the last answer, lines that end with CRLF
+}
+
+// FileRange is BG_FILE_RANGE: Length bytes from Offset on.
+type FileRange struct {
+	Offset int64 `json:"offset"`
+	Length int64 `json:"length"` // ToEOF: to the end of the file
+}
+
+// ToEOF is BG_LENGTH_TO_EOF.
+const ToEOF = -1
 
 // Validator is what proves that the remote file is the one a transfer began with (RFC 9110, section 8.8).
 type Validator struct {
@@ -283,4 +345,26 @@ func NewID() string {
 type FileSpec struct {
 	RemoteName string `json:"remote_name"`
 	LocalName  string `json:"local_name"`
+
+	Ranges []FileRange `json:"ranges,omitempty"` // AddFileWithRanges; absent: the whole file
 }
+
+// HeaderList returns the names of the custom headers.
+func (j *Job) HeaderList() (names []string) {
+	for line := range strings.SplitSeq(strings.TrimSuffix(j.Secrets.Headers, "\r\n"), "\r\n") {
+		if name, _, ok := strings.Cut(line, ":"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Clone returns a copy that shares nothing that changes.
+func (j *Job) Clone() *Job {
+	c := *j
+	c.Files = slices.Clone(j.Files)
+	return &c
+}
+
+// RawMessage is an undecoded JSON value.
+type RawMessage = json.RawMessage

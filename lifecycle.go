@@ -68,10 +68,11 @@ const (
 	FailFatal            // a fatal error, or the end of patience
 	Retry                // the retry delay is over
 	Expire               // no activity for 90 days
+	Invalidate           // the owner declares the content of a finished file invalid
 	numActions    = iota
 )
 
-var actionNames = []string{"resume", "suspend", "complete", "cancel", "begin", "contact", "yield", "finish", "fail-transient", "fail-fatal", "retry", "expire"}
+var actionNames = []string{"resume", "suspend", "complete", "cancel", "begin", "contact", "yield", "finish", "fail-transient", "fail-fatal", "retry", "expire", "invalidate"}
 
 // String returns the verb.
 func (a Action) String() string { return name(actionNames, int(a)) }
@@ -94,6 +95,7 @@ var lifecycle = [numActions][numStates]State{
 	FailFatal:     {no, StateError, StateError, no, no, StateError, StateError, no, no},
 	Retry:         {no, no, no, no, no, StateQueued, no, no, no},
 	Expire:        {StateCancelled, StateCancelled, StateCancelled, StateCancelled, StateCancelled, StateCancelled, StateCancelled, no, no},
+	Invalidate:    {StateError, StateError, StateError, StateError, StateError, StateError, StateError, no, no},
 }
 
 // After returns the state that the action leads to, or BG_E_INVALID_STATE.

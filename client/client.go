@@ -230,6 +230,43 @@ func (c *Client) Set(ctx context.Context, id string, properties map[string]any) 
 	return c.Do(ctx, "PATCH", "/jobs/"+url.PathEscape(id), properties, nil)
 }
 
+// Property reads one property of a job into the value that into points to, which stays as it is where the answer has none.
+// The names are those of docs/api.md; the code is S_OK, or S_FALSE where BITS returns that.
+// BG_E_UNKNOWN_PROPERTY_ID for another name, and what the getter of BITS returns: BG_E_ERROR_INFORMATION_UNAVAILABLE for error,
+// E_NOTIMPL for reply_progress of a download, E_ACCESSDENIED for custom_headers that are write-only.
+func (c *Client) Property(ctx context.Context, id, name string, into any) (hresult.Code, error) {
+	return c.result(ctx, "GET", "/jobs/"+url.PathEscape(id)+"/properties/"+url.PathEscape(name), nil, into)
+}
+
+// FileProperty is [Client.Property] for a file of the job, by its number from 0; BG_E_FILE_NOT_FOUND beyond the last.
+func (c *Client) FileProperty(ctx context.Context, id string, file int, name string, into any) (hresult.Code, error) {
+	return c.result(ctx, "GET", fmt.Sprintf("/jobs/%s/files/%d/properties/%s", url.PathEscape(id), file, url.PathEscape(name)), nil, into)
+}
+
+// Call makes a call that changes a job and is not the setting of a property: the last element of its path in docs/api.md, such as
+// replace-remote-prefix, with its parameters, nil for none.
+// The code is S_OK or S_FALSE.
+func (c *Client) Call(ctx context.Context, id, operation string, parameters any) (hresult.Code, error) {
+	return c.result(ctx, "POST", "/jobs/"+url.PathEscape(id)+"/"+operation, parameters, nil)
+}
+
+// FileCall is [Client.Call] for a file of the job, by its number from 0: set-remote-name, for example.
+func (c *Client) FileCall(ctx context.Context, id string, file int, operation string, parameters any) (hresult.Code, error) {
+	return c.result(ctx, "POST", fmt.Sprintf("/jobs/%s/files/%d/%s", url.PathEscape(id), file, operation), parameters, nil)
+}
+
+func (c *Client) result(ctx context.Context, method, path string, body, into any) (hresult.Code, error) {
+	var r struct {
+		Code  hresult.Code    `json:"hresult"`
+		Value json.RawMessage `json:"value"`
+	}
+	err := c.Do(ctx, method, path, body, &r)
+	if err == nil && into != nil && r.Value != nil {
+		err = json.Unmarshal(r.Value, into)
+	}
+	return r.Code, err
+}
+
 func (c *Client) act(ctx context.Context, id string, a bits.Action) (hresult.Code, error) {
 	var r wire.Result
 	err := c.Do(ctx, "POST", "/jobs/"+url.PathEscape(id)+"/"+a.String(), nil, &r)

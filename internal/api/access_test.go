@@ -12,6 +12,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/ipc"
 	"bits/internal/notify"
 	"bits/internal/queue"
@@ -77,6 +78,22 @@ func TestAccess(t *testing.T) {
 		"POST /jobs/{job}/resume":                            hresult.BG_E_EMPTY,
 		"POST /jobs/{job}/certificate-validation/{question}": hresult.BG_E_INVALID_STATE,
 	}
+	const credential = `{"target":"SERVER","scheme":"BASIC","user":"u","password":"p"}`
+	for _, o := range []struct {
+		path, body string
+		code       hresult.Code
+	}{
+		{"replace-remote-prefix", `{"old":"a","new":"b"}`, 0},
+		{"set-credentials", credential, 0},
+		{"remove-credentials", `{"target":"SERVER","scheme":"BASIC"}`, 0},
+		{"files/{file}/set-remote-name", `{"remote_name":"http://b/"}`, hresult.BG_E_FILE_NOT_FOUND},
+		{"files/{file}/set-validation-state", `{"valid":true}`, hresult.BG_E_FILE_NOT_FOUND},
+		{"files/{file}/request-ranges", `{"ranges":[{"offset":0,"length":1}]}`, hresult.BG_E_FILE_NOT_FOUND},
+		{"files/{file}/update-download-position", `{"offset":0}`, hresult.BG_E_FILE_NOT_FOUND},
+	} {
+		bodies["POST /jobs/{job}/"+o.path], allowed["POST /jobs/{job}/"+o.path] = o.body, o.code
+	}
+	allowed["GET /jobs/{job}/files/{file}/properties/{name}"] = hresult.BG_E_FILE_NOT_FOUND
 	n := 0
 	for _, rt := range routes {
 		if !strings.Contains(rt.path, "{job}") {
@@ -101,11 +118,11 @@ func TestAccess(t *testing.T) {
 			{"an administrator who took it", admin, admin.Owner, func() hresult.Code { return allowed[key] }},
 		} {
 			r := newRig(t)
-			job, err := r.q.Create(c.owner, bits.Spec{Properties: map[string]bits.RawMessage{"description": bits.RawMessage(`"y"`)}})
+			job, err := r.q.Create(contract.Caller{Owner: c.owner}, bits.Spec{Properties: map[string]bits.RawMessage{"description": bits.RawMessage(`"y"`)}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			path := strings.NewReplacer("{job}", job.ID, "{question}", "x").Replace(rt.path)
+			path := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{name}", "description", "{file}", "0").Replace(rt.path)
 			if got, text := r.call(c.who, rt.method, path, bodies[key]); got != c.want() {
 				t.Errorf("%s by %s: %v, want %v: %s", key, c.name, got, c.want(), text)
 			}
@@ -126,7 +143,7 @@ func TestWhoSeesWhat(t *testing.T) {
 	admin := ipc.Peer{Owner: "uid:admin", Admin: true}
 	r := newRig(t)
 	for _, owner := range []string{me.Owner, "uid:other"} {
-		if _, err := r.q.Create(owner, bits.Spec{DisplayName: "of " + owner}); err != nil {
+		if _, err := r.q.Create(contract.Caller{Owner: owner}, bits.Spec{DisplayName: "of " + owner}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -161,7 +178,7 @@ func TestWhoSeesWhat(t *testing.T) {
 func TestTakeOwnership(t *testing.T) {
 	r := newRig(t)
 	me := ipc.Self()
-	job, err := r.q.Create("uid:other", bits.Spec{
+	job, err := r.q.Create(contract.Caller{Owner: "uid:other"}, bits.Spec{
 		Properties:  map[string]bits.RawMessage{"custom_headers": bits.RawMessage(`"X-Token: secret"`)},
 		Environment: map[string]string{"https_proxy": "http://u:p@proxy", "SSL_CERT_FILE": "/ca.pem"},
 		Files:       []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(t.TempDir(), "f")}},

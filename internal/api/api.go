@@ -11,10 +11,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/ipc"
 	"bits/internal/notify"
 	"bits/internal/queue"
@@ -29,6 +31,7 @@ type Server struct {
 	Store  *store.Store
 	System func() wire.System // what the service says of itself; Owner is filled in here
 	Stop   func()             // ends the service at a checkpoint
+	Limits contract.Limits    // of policy
 }
 
 // access says who may call a route.
@@ -62,6 +65,8 @@ func init() {
 		{"GET", "/jobs/{job}", reads, "One job, its files, its error, why it waits.", (*call).get, nil},
 		{"PATCH", "/jobs/{job}", owns, "Change properties: all that are named, or none.", (*call).patch, nil},
 		{"POST", "/jobs/{job}/files", owns, "Add files: all, or none.", (*call).files, nil},
+		{"GET", "/jobs/{job}/properties/{name}", reads, "One property of the job, with the code that BITS would return.", (*call).property, nil},
+		{"GET", "/jobs/{job}/files/{file}/properties/{name}", reads, "One property of a file, by its number from 0.", (*call).fileProperty, nil},
 		{"POST", "/jobs/{job}/resume", owns, "Resume.", act(bits.Resume), nil},
 		{"POST", "/jobs/{job}/suspend", admin, "Suspend. When it returns, nothing of the job is under way.", act(bits.Suspend), nil},
 		{"POST", "/jobs/{job}/cancel", admin, "Cancel: drop the job and its temporary files.", act(bits.Cancel), nil},
@@ -71,6 +76,16 @@ func init() {
 		{"DELETE", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface(nullptr).", (*call).removeValidation, nil},
 		{"POST", "/jobs/{job}/certificate-validation/{question}", owns, "The verdict on a question.", (*call).verdict, nil},
 		{"GET", "/events", anyone, "The caller's events, one JSON object a line: from number since on, or from the present state. job=ID: of one job. follow=false: only what is there.", (*call).events, []string{"since", "job", "follow"}},
+	}
+	for _, o := range contract.Operations() {
+		path := "/jobs/{job}/"
+		if o.File {
+			path += "files/{file}/"
+		}
+		routes = append(routes, route{"POST", path + o.Name, owns, o.BITS + ": " + o.Doc, operate(o), nil})
+		if o.Body != nil {
+			bodies["POST "+path+o.Name] = body{o.Body, wire.Result{}}
+		}
 	}
 }
 
@@ -172,7 +187,7 @@ func (c *call) reply(answer any, err error) {
 	c.w.Write(append(body, '\n'))
 }
 
-const maxBody = 4 << 20
+const maxBody = 64 << 20 // ten thousand files with long names
 
 // read decodes the body of the request: one JSON value with known fields, and nothing after it.
 func (c *call) read(into any) error {
@@ -244,17 +259,80 @@ func (c *call) create() (any, error) {
 	if err := c.read(&spec); err != nil {
 		return nil, err
 	}
-	return c.Queue.Create(c.peer.Owner, spec)
+	return c.Queue.Create(c.caller(), spec)
 }
 
 func (c *call) get() (any, error) { return c.Queue.Get(c.job) }
+
+// caller is who calls, as the rules see him.
+func (c *call) caller() contract.Caller {
+	return contract.Caller{Owner: c.peer.Owner, Exempt: c.peer.Admin, Limits: c.Limits}
+}
+
+// property reads one property of the job, with the code that BITS would return.
+func (c *call) property() (any, error) {
+	j, err := c.Queue.Get(c.job)
+	if err != nil {
+		return nil, err
+	}
+	value, code, err := contract.Get(j, c.r.PathValue("name"), c.caller())
+	return wire.Result{Code: code, Name: code.Name(), Value: value}, err
+}
+
+func (c *call) fileProperty() (any, error) {
+	j, err := c.Queue.Get(c.job)
+	if err != nil {
+		return nil, err
+	}
+	file, err := c.file()
+	if err != nil {
+		return nil, err
+	}
+	value, code, err := contract.GetFile(j, file, c.r.PathValue("name"))
+	return wire.Result{Code: code, Name: code.Name(), Value: value}, err
+}
+
+// file is the number of the file in the path; -1 if the call is not of a file.
+func (c *call) file() (int, error) {
+	s := c.r.PathValue("file")
+	if s == "" {
+		return -1, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return -1, bits.Errorf(hresult.BG_E_FILE_NOT_FOUND, "cannot find the file %q of job %s: files have numbers, from 0", s, c.job)
+	}
+	return n, nil
+}
+
+// operate carries out a row of the table of operations.
+func operate(o contract.Operation) func(*call) (any, error) {
+	return func(c *call) (any, error) {
+		file, err := c.file()
+		if err != nil {
+			return nil, err
+		}
+		var raw json.RawMessage
+		if o.Body != nil {
+			if err := c.read(&raw); err != nil {
+				return nil, err
+			}
+		}
+		call, err := o.Read(raw, file)
+		if err != nil {
+			return nil, err
+		}
+		done, err := c.Queue.Do(c.job, call, c.caller())
+		return wire.Result{Code: done.Code, Name: done.Code.Name(), Value: done.Value}, err
+	}
+}
 
 func (c *call) patch() (any, error) {
 	values := map[string]bits.RawMessage{}
 	if err := c.read(&values); err != nil {
 		return nil, err
 	}
-	if err := c.Queue.Set(c.job, values); err != nil {
+	if _, err := c.Queue.Do(c.job, contract.SetCall(values), c.caller()); err != nil {
 		return nil, err
 	}
 	return c.Queue.Get(c.job)
@@ -265,7 +343,11 @@ func (c *call) files() (any, error) {
 	if err := c.read(&body); err != nil {
 		return nil, err
 	}
-	if err := c.Queue.Add(c.job, body.Files); err != nil {
+	j, err := c.Queue.Get(c.job)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Queue.Do(c.job, contract.AddCall(j.Type, body.Files), c.caller()); err != nil {
 		return nil, err
 	}
 	return c.Queue.Get(c.job)

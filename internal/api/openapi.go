@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bits"
+	"bits/internal/contract"
 	"bits/internal/wire"
 )
 
@@ -18,7 +19,7 @@ type object = map[string]any
 
 // bodies are the types of the bodies of each call, by "METHOD path": what goes in and what comes out.
 // A call that is not here takes nothing and answers with a Result.
-var bodies = map[string]struct{ in, out any }{
+var bodies = map[string]body{
 	"GET /system":                        answers(wire.System{}),
 	"GET /openapi.json":                  answers(object{}),
 	"GET /jobs":                          answers(wire.Jobs{}),
@@ -33,7 +34,9 @@ var bodies = map[string]struct{ in, out any }{
 
 const validation = "/jobs/{job}/certificate-validation"
 
-func answers(out any) struct{ in, out any } { return struct{ in, out any }{nil, out} }
+type body struct{ in, out any }
+
+func answers(out any) body { return body{nil, out} }
 
 // streams are the calls whose answer is one JSON object a line.
 var streams = map[string]bool{"GET /events": true, "POST " + validation: true}
@@ -74,7 +77,10 @@ func (c *call) openAPI() (any, error) {
 		}
 		if rt.path == "/jobs/{job}" && rt.method == "PATCH" {
 			properties := object{}
-			for _, p := range bits.Properties() {
+			for _, p := range contract.Properties() {
+				if !p.Settable() {
+					continue
+				}
 				properties[p.Name] = object{"description": p.Doc}
 			}
 			operation["requestBody"] = object{"content": object{"application/json": object{"schema": object{"type": "object", "properties": properties, "additionalProperties": false}}}}

@@ -2,11 +2,12 @@ package api
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
 	"strings"
 	"testing"
 
-	"bits"
+	"bits/internal/contract"
 	"bits/internal/wire"
 )
 
@@ -57,22 +58,47 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// docs/api.md has every call with its rule, and every property.
+var update = flag.Bool("update", false, "write the tables of docs/api.md, and take additions to the API into testdata/v1.json")
+
+// The tables of docs/api.md are those of the code: every call with its rule, every property, what is read of files.
 func TestDocument(t *testing.T) {
-	text, err := os.ReadFile("../../docs/api.md")
+	const name = "../../docs/api.md"
+	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[access]string{anyone: "anyone", reads: "owner, administrators", owns: "owner", admin: "owner, administrators"}
+	who := map[access]string{anyone: "anyone", reads: "owner, administrators", owns: "owner", admin: "owner, administrators"}
+	calls, properties, facts, files := "| call | who | what |\n|---|---|---|\n", "| name | BITS | value |\n|---|---|---|\n", "| name | BITS | value |\n|---|---|---|\n", "| name | BITS | value |\n|---|---|---|\n"
 	for _, rt := range routes {
-		row := "| `" + rt.method + " /v1" + rt.path + "` | " + names[rt.access] + " | " + rt.doc + " |"
-		if !strings.Contains(string(text), row) {
-			t.Errorf("docs/api.md has no row\n%s", row)
+		calls += "| `" + rt.method + " /v1" + rt.path + "` | " + who[rt.access] + " | " + rt.doc + " |\n"
+	}
+	for _, p := range contract.Properties() {
+		row := "| `" + p.Name + "` | " + p.BITS + " | " + p.Doc + " |\n"
+		if p.Settable() {
+			properties += row
+		} else {
+			facts += row
 		}
 	}
-	for _, p := range bits.Properties() {
-		if row := "| `" + p.Name + "` | " + p.Doc + " |"; !strings.Contains(string(text), row) {
-			t.Errorf("docs/api.md has no row\n%s", row)
+	for _, p := range contract.FileProperties() {
+		files += "| `" + p.Name + "` | " + p.BITS + " | " + p.Doc + " |\n"
+	}
+	want := string(text)
+	for mark, table := range map[string]string{"calls": calls, "properties": properties, "facts": facts, "files": files} {
+		before, rest, ok := strings.Cut(want, "<!-- "+mark+" -->\n")
+		_, after, ok2 := strings.Cut(rest, "<!-- end -->\n")
+		if !ok || !ok2 {
+			t.Fatalf("docs/api.md has no place for the table of %s", mark)
 		}
+		want = before + "<!-- " + mark + " -->\n" + table + "<!-- end -->\n" + after
+	}
+	if want == string(text) {
+		return
+	}
+	if !*update {
+		t.Fatal("the tables of docs/api.md are not those of the code; write them with: go test ./internal/api -run TestDocument -update")
+	}
+	if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

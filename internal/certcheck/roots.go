@@ -8,6 +8,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 )
 
 // Roots are the authorities that a job trusts.
@@ -37,7 +38,7 @@ func NewRoots(certs ...*x509.Certificate) *Roots {
 
 // RootsPEM reads the authorities of a job.
 func RootsPEM(text string) (*Roots, error) {
-	certs, err := bits.ParseRoots(text)
+	certs, err := contract.ParseRoots(text)
 	if err != nil {
 		return nil, err
 	}

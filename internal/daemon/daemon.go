@@ -17,6 +17,7 @@ import (
 	"bits/hresult"
 	"bits/internal/api"
 	"bits/internal/certcheck"
+	"bits/internal/contract"
 	"bits/internal/ipc"
 	"bits/internal/notify"
 	"bits/internal/queue"
@@ -32,6 +33,7 @@ type Config struct {
 	Socket    string        // path of the socket
 	IdleExit  time.Duration // end after this time without work and without a connection; 0: never
 	Scheduler scheduler.Settings
+	Limits    contract.Limits // of policy
 	Log       *slog.Logger
 	Ready     func() // called when the socket answers
 }
@@ -86,7 +88,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	callers := &callers{moved: make(chan struct{}, 1)}
 	server := &http.Server{
 		Handler: (&api.Server{
-			Queue: q, Hub: hub, Store: s,
+			Queue: q, Hub: hub, Store: s, Limits: c.Limits,
 			Stop: func() { stop(errStopped) },
 			System: func() wire.System {
 				return wire.System{API: wire.Version, Build: build, PID: os.Getpid(), Started: started, State: c.State, Busy: busy(q), Asking: hub.Count()}

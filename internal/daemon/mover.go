@@ -31,6 +31,12 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	if job.Type != bits.Download {
+		return -1, bits.Errorf(hresult.E_NOTIMPL, "cannot carry out job %s: this version does not upload", job.ID).In(bits.ContextQueueManager)
+	}
+	if job.HelperTokenSID != "" && !job.TokenPresent {
+		return -1, bits.Errorf(hresult.BG_E_TOKEN_REQUIRED, "cannot go on with job %s: the helper token of %s is gone", job.ID, job.HelperTokenSID).In(bits.ContextQueueManager)
+	}
 	// Reading the authorities takes longer than a small file, so it waits for the first certificate.
 	policy := sync.OnceValues(func() (certcheck.Policy, error) {
 		roots, err := roots(job)

@@ -17,6 +17,7 @@ import (
 	"bits/client/bitstest"
 	"bits/hresult"
 	"bits/internal/cli"
+	"bits/internal/console"
 	"bits/internal/ipc"
 	"bits/internal/launch"
 	"bits/internal/program"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == "daemon" {
-		os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+		os.Exit(cli.Main(context.Background(), os.Args[1:], console.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
 	os.Exit(m.Run())
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"bits/internal/cli"
+	"bits/internal/console"
 )
 
 // marker is the environment variable that makes an executable the program: to the end, or, if it is tied, at most until its standard
@@ -35,7 +36,7 @@ func init() {
 			os.Exit(1)
 		}()
 	}
-	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(cli.Main(context.Background(), os.Args[1:], console.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
 // Command is a command of the program bits, as a process of its own, against the service whose folder is dir.

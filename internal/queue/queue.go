@@ -10,14 +10,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
+	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/notify"
 	"bits/internal/store"
 	"bits/internal/tempfile"
@@ -91,44 +91,48 @@ func (q *Queue) Recover() (finish func()) {
 	}
 }
 
-var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-
 func notFound(id string) error {
 	return bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %s", id).WithHint("bits list shows the jobs")
 }
 
-// Create records a new job of the owner, SUSPENDED, or QUEUED if the Spec says so.
+// Create records a new job of the caller, SUSPENDED, or QUEUED if the Spec says so.
 // When it returns, the job survives a power cut.
 // An id that the owner used before returns that job, so a call can be repeated.
-func (q *Queue) Create(owner string, spec bits.Spec) (*bits.Job, error) {
-	spec.ID = strings.ToLower(spec.ID)
+func (q *Queue) Create(by contract.Caller, spec bits.Spec) (*bits.Job, error) {
 	if spec.ID == "" {
 		spec.ID = bits.NewID()
-	} else if !guid.MatchString(spec.ID) {
+	} else if id, ok := contract.ParseGUID(spec.ID); ok {
+		spec.ID = id
+	} else {
 		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot use %q as the id of a job: it is no GUID", spec.ID)
 	}
 	if old, err := q.Get(spec.ID); err == nil {
-		if old.Owner != owner {
+		if old.Owner != by.Owner {
 			return nil, notFound(spec.ID)
 		}
 		return old, nil
 	}
-	j, err := bits.NewJob(spec)
+	j, err := contract.NewJob(spec, by)
 	if err != nil {
 		return nil, err
 	}
-	j.Owner = owner
 	j.Created = time.Now()
-	if err := checkLocal(spec.Files); err != nil {
+	if err := checkLocal(contract.AddCall(spec.Type, spec.Files)); err != nil {
+		return nil, err
+	}
+	if err := checkLocal(contract.SetCall(spec.Properties)); err != nil {
 		return nil, err
 	}
 	name(j)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if e := q.jobs[j.ID]; e != nil && e.job.Owner == owner {
+	if e := q.jobs[j.ID]; e != nil && e.job.Owner == by.Owner {
 		return q.live(e), nil // the same call came twice at once
 	} else if e != nil {
 		return nil, notFound(j.ID)
+	}
+	if err := by.MoreJobs(q.count(by.Owner)); err != nil {
+		return nil, err
 	}
 	q.jobs[j.ID] = &entry{job: j}
 	err = q.locked(j.ID, func(j *bits.Job, c *store.Change) error {
@@ -146,19 +150,38 @@ func (q *Queue) Create(owner string, spec bits.Spec) (*bits.Job, error) {
 	return q.live(q.jobs[j.ID]), nil
 }
 
-func checkLocal(files []bits.FileSpec) error {
-	for _, f := range files {
-		if err := tempfile.Check(f.LocalName); err != nil {
+// count is the number of jobs in the queue: those of one owner, and all.
+func (q *Queue) count(owner string) (mine, all int) {
+	for _, e := range q.jobs {
+		if !e.job.State.Final() {
+			all++
+			if e.job.Owner == owner {
+				mine++
+			}
+		}
+	}
+	return mine, all
+}
+
+// checkLocal looks at the local names of a call, which it does before the lock is taken.
+func checkLocal(c contract.Call) error {
+	for _, local := range c.Targets {
+		if err := tempfile.Check(local); err != nil {
+			return err
+		}
+	}
+	for _, local := range c.Sources {
+		if err := tempfile.CheckSource(local); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// name gives temporary names to the files that have none.
+// name gives every file its temporary name.
 func name(j *bits.Job) {
 	for i := range j.Files {
-		if f := &j.Files[i]; f.Temporary == "" {
+		if f := &j.Files[i]; f.Temporary == "" && j.Type == bits.Download {
 			f.Temporary = tempfile.Name(f.LocalName, fmt.Sprintf("%s-%d", j.ID, f.Number))
 		}
 	}
@@ -171,35 +194,30 @@ func numbers(files []bits.File) (n []int) {
 	return n
 }
 
-// Add appends files to a job.
-func (q *Queue) Add(id string, files []bits.FileSpec) error {
-	if err := checkLocal(files); err != nil {
-		return err
+// Do carries out a call on a job.
+// Where the rules of its connections change, no request is sent under the old ones after Do has returned.
+func (q *Queue) Do(id string, call contract.Call, by contract.Caller) (contract.Outcome, error) {
+	var done contract.Outcome
+	if err := checkLocal(call); err != nil {
+		return done, err
 	}
-	return q.change(id, func(j *bits.Job, c *store.Change) error {
-		before := len(j.Files)
-		err := j.Add(files)
-		name(j)
-		c.Files = numbers(j.Files)[before:]
-		return err
-	})
-}
-
-// Set changes properties of a job.
-// Where the rules of its connections change, no request is sent under the old ones after Set has returned.
-func (q *Queue) Set(id string, values map[string]bits.RawMessage) error {
-	var effect bits.Effect
 	err := q.change(id, func(j *bits.Job, c *store.Change) (err error) {
-		effect, err = j.Set(values)
-		if effect == bits.EffectReconnect {
-			c.Files = numbers(j.Files)
+		before := q.jobs[id].job
+		if done, err = call.Apply(j, by); err != nil {
+			return err
 		}
-		return err
+		name(j)
+		for i := range j.Files {
+			if i >= len(before.Files) || !reflect.DeepEqual(before.Files[i], j.Files[i]) {
+				c.Files = append(c.Files, i)
+			}
+		}
+		return nil
 	})
-	if err == nil && effect == bits.EffectReconnect {
+	if err == nil && done.Effect == contract.EffectReconnect {
 		q.halt(id)
 	}
-	return err
+	return done, err
 }
 
 // Get returns a job as it is now.

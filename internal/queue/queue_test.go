@@ -11,6 +11,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/notify"
 	"bits/internal/queue"
 	"bits/internal/store"
@@ -36,7 +37,7 @@ func open(t *testing.T, dir string) *queue.Queue {
 // create makes a job of two files in the folder, QUEUED.
 func create(t *testing.T, q *queue.Queue, dir string) *bits.Job {
 	t.Helper()
-	job, err := q.Create("me", bits.Spec{Resume: true, Files: []bits.FileSpec{
+	job, err := q.Create(contract.Caller{Owner: "me"}, bits.Spec{Resume: true, Files: []bits.FileSpec{
 		{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}, {RemoteName: "http://origin/b", LocalName: filepath.Join(dir, "b")},
 	}})
 	if err != nil {

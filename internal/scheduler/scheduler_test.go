@@ -15,6 +15,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/notify"
 	"bits/internal/queue"
 	"bits/internal/scheduler"
@@ -97,7 +98,7 @@ func (r *rig) job(name string, properties map[string]any) *bits.Job {
 	for k, v := range properties {
 		spec.Properties[k], _ = json.Marshal(v)
 	}
-	job, err := r.Create("me", spec)
+	job, err := r.Create(contract.Caller{Owner: "me"}, spec)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -448,7 +449,7 @@ func TestPriorityChangedWhileRunning(t *testing.T) {
 		b := r.job("b", map[string]any{"priority": "FOREGROUND"})
 		r.want(a, bits.StateTransferring)
 		r.want(b, bits.StateTransferring)
-		if err := r.Set(b.ID, map[string]bits.RawMessage{"priority": bits.RawMessage(`"LOW"`)}); err != nil {
+		if _, err := r.Do(b.ID, contract.SetCall(map[string]bits.RawMessage{"priority": bits.RawMessage(`"LOW"`)}), contract.Caller{Owner: "me"}); err != nil {
 			t.Fatal(err)
 		}
 		r.want(a, bits.StateTransferring)

@@ -307,7 +307,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.0000
 
 func (s *Store) saveJob(ctx context.Context, tx *sql.Tx, j *bits.Job) error {
 	row := *j
-	row.Files, row.Waiting, row.HeaderNames = nil, nil, nil
+	row.Files, row.Waiting, row.HeaderNames, row.NotifyAttached = nil, nil, nil, false
 	properties, err := json.Marshal(row)
 	if err != nil {
 		return err
@@ -333,7 +333,11 @@ func saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
 			return err
 		}
 	}
-	_, err = tx.ExecContext(ctx, statement("save_file"), job, f.Number, f.RemoteName, f.LocalName, f.Temporary, f.Size, text(validator), string(done), f.Finished, f.Completed, f.Original)
+	details, err := json.Marshal(f.FileDetails)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, statement("save_file"), job, f.Number, f.RemoteName, f.LocalName, f.Temporary, f.Size, text(validator), string(done), f.Finished, f.Completed, f.Original, string(details))
 	return err
 }
 
@@ -373,10 +377,10 @@ func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
 		return nil, fail("bits.db", err)
 	}
 	err = s.query(ctx, statement("load_files"), nil, func(scan func(...any) error) error {
-		var job, done string
+		var job, done, details string
 		var validator sql.NullString
 		var f bits.File
-		if err := scan(&job, &f.Number, &f.RemoteName, &f.LocalName, &f.Temporary, &f.Size, &validator, &done, &f.Finished, &f.Completed, &f.Original); err != nil {
+		if err := scan(&job, &f.Number, &f.RemoteName, &f.LocalName, &f.Temporary, &f.Size, &validator, &done, &f.Finished, &f.Completed, &f.Original, &details); err != nil {
 			return err
 		}
 		if err := json.Unmarshal([]byte(done), &f.Done); err != nil {
@@ -386,6 +390,9 @@ func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
 			if err := json.Unmarshal([]byte(validator.String), &f.Validator); err != nil {
 				return err
 			}
+		}
+		if err := json.Unmarshal([]byte(details), &f.FileDetails); err != nil {
+			return err
 		}
 		f.Best = f.Done.Len()
 		j := byID[job]

@@ -38,17 +38,25 @@ func open(t *testing.T, dir string) *store.Store {
 func sample() *bits.Job {
 	at := time.Date(2026, 11, 24, 10, 0, 0, 123456000, time.UTC)
 	size, file := int64(1000), 1
+	user, password := "u", "passw0rd2"
 	return &bits.Job{
 		ID: "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77", Owner: "uid:1000", State: bits.StateTransientError, DisplayName: "a name", Description: "ü", Priority: bits.High,
 		Created: at, Modified: at, Transferred: &at, MinimumRetryDelay: 60, NoProgressTimeout: 7, MaximumDownloadTime: 8,
 		SecurityFlags: bits.CheckRevocation, ValidatorRequired: true, AutoComplete: true, NoReplace: true, Backoff: &bits.Backoff{First: 1, Max: 2, Jitter: .5},
+		NotifyFlags: 0x1b, NotifyCommand: &bits.Command{Program: "/p", Parameters: "p x"}, NotifyUser: "uid:7", NotificationCLSID: "g", MinimumNotificationInterval: 9,
+		ProxySettings: bits.ProxySettings{Usage: bits.ProxyOverride, List: "p", Bypass: "b"}, FileACLFlags: 1, PeerCachingFlags: 2, CostFlags: 0x800000ff,
+		DynamicContent: true, HighPerformance: true, OnDemand: true, MaxDownloadSize: &size, StoredCredentials: bits.AuthProxy, HTTPMethod: "POST",
+		HeadersWriteOnly: true, HelperTokenFlags: 3, HelperTokenSID: "uid:8", ReplyFileName: "/r", ReplyProgress: &bits.ReplyProgress{BytesTotal: &size, BytesTransferred: 3},
 		Strict: true, GiveUpAfter: 9, Roots: "pem", Umask: 0o27, ErrorCount: 3, Failures: 2, TransientSince: &at, NextRetry: &at, Active: 77, Expiring: &at, Resumed: true,
 		Error: &bits.JobError{Code: 0x80041234, Context: 8, Message: "cannot x", Hint: "y", File: &file, URL: "u", Protocol: "http", At: at},
 		Files: []bits.File{
 			{Number: 0, RemoteName: "http://a/b", LocalName: "/b", Temporary: "/t", Size: &size, Validator: &bits.Validator{ETag: `"x"`, Size: 1000}, Done: bits.Ranges{{Start: 0, End: 10}, {Start: 20, End: 30}}},
-			{Number: 1, RemoteName: "http://b/c", Original: "http://a/c", LocalName: "/c", Temporary: "/u", Finished: true, Completed: true},
+			{Number: 1, RemoteName: "http://b/c", Original: "http://a/c", LocalName: "/c", Temporary: "/u", Finished: true, Completed: true, FileDetails: bits.FileDetails{
+				Ranges: []bits.FileRange{{Offset: 5, Length: bits.ToEOF}}, Requested: bits.Ranges{{Start: 1, End: 2}}, Position: 4, Renamed: true, NoRanges: true, Valid: true, ResponseHeaders: "A: b\r\n"}},
 		},
-		Secrets: bits.Secrets{Headers: "X-Secret: s3cr3t\r\n", Environment: map[string]string{"https_proxy": "http://user:passw0rd@proxy"}},
+		Secrets: bits.Secrets{Credentials: []bits.Credential{{Target: bits.AuthServer, Scheme: bits.Basic, User: &user, Password: &password}},
+			ClientCertificate: &bits.ClientCertificate{Location: 2, Store: "MY", Hash: "h"},
+			Headers:           "X-Secret: s3cr3t\r\n", Environment: map[string]string{"https_proxy": "http://user:passw0rd@proxy"}},
 	}
 }
 
@@ -265,13 +273,13 @@ func TestSpoiledKey(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write testdata/v1")
+var update = flag.Bool("update", false, "write the testdata of this version")
 
 // Every store that a version wrote opens and keeps its jobs.
 func TestOldStores(t *testing.T) {
 	if *update {
-		os.RemoveAll("testdata/v2")
-		s := open(t, "testdata/v2")
+		os.RemoveAll("testdata/v3")
+		s := open(t, "testdata/v3")
 		save(t, s, sample(), store.Event{At: time.Now(), Job: "j", Owner: "me", Kind: "state", Body: []byte(`{}`)})
 		s.Close()
 	}
@@ -291,6 +299,14 @@ func TestOldStores(t *testing.T) {
 		want := sample()
 		if filepath.Base(v) < "v2" {
 			want.Expiring, want.Files[1].Original, want.Files[1].RemoteName = nil, "", "http://a/c"
+		}
+		if filepath.Base(v) < "v3" {
+			want.NotifyFlags, want.MinimumNotificationInterval, want.HTTPMethod = 3, 500, "GET"
+			want.NotifyCommand, want.NotifyUser, want.NotificationCLSID = nil, "", ""
+			want.ProxySettings, want.FileACLFlags, want.PeerCachingFlags, want.CostFlags = bits.ProxySettings{}, 0, 0, 0
+			want.DynamicContent, want.HighPerformance, want.OnDemand, want.MaxDownloadSize, want.StoredCredentials = false, false, false, nil, 0
+			want.HeadersWriteOnly, want.HelperTokenFlags, want.HelperTokenSID, want.ReplyFileName, want.ReplyProgress = false, 0, "", "", nil
+			want.Secrets.Credentials, want.Secrets.ClientCertificate, want.Files[1].FileDetails = nil, nil, bits.FileDetails{}
 		}
 		if d := cmp.Diff(want, got[0], cmpopts.EquateEmpty(), live); d != "" {
 			t.Errorf("%s: %s", v, d)

@@ -15,6 +15,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 )
 
 // Target is one file to fetch.
@@ -59,7 +60,7 @@ func (c Command) Find() ([]Target, error) {
 	seen := map[string]bool{}
 	for i := range all {
 		t := &all[i]
-		if err := bits.CheckRemoteName(t.URL); err != nil {
+		if err := contract.CheckRemoteName(t.URL); err != nil {
 			return nil, err
 		}
 		if t.Path == "" {
@@ -156,7 +157,7 @@ func (c Command) read() (all []Target, err error) {
 		if i := strings.IndexAny(line, " \t"); i >= 0 {
 			u, file = line[:i], strings.TrimSpace(line[i:])
 		}
-		if err := bits.CheckRemoteName(u); err != nil {
+		if err := contract.CheckRemoteName(u); err != nil {
 			return nil, misused("cannot read line %d of the list: %w", n, err)
 		}
 		all = append(all, Target{u, file})

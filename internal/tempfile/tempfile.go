@@ -60,6 +60,25 @@ func Check(local string) error {
 	return nil
 }
 
+// CheckSource accepts what AddFile accepts as the source of an upload: an absolute path of a regular file that can be read.
+func CheckSource(local string) error {
+	if !filepath.IsAbs(local) {
+		return bits.Errorf(hresult.E_INVALIDARG, "cannot use the local name %s: it is not an absolute path", local).In(bits.ContextLocalFile)
+	}
+	info, err := os.Stat(local)
+	if err == nil && !info.Mode().IsRegular() {
+		return bits.Errorf(hresult.E_INVALIDARG, "cannot use the local name %s: it is no regular file", local).In(bits.ContextLocalFile)
+	}
+	var f *os.File
+	if err == nil {
+		f, err = os.Open(local)
+	}
+	if err != nil {
+		return Error(err, "use the local name", local)
+	}
+	return f.Close()
+}
+
 // replaceable reports whether Complete may put a file in the place of this one.
 func replaceable(info fs.FileInfo) bool {
 	return info.Mode().IsRegular() || info.Mode()&fs.ModeSymlink != 0

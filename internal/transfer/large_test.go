@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"bits"
+	"bits/internal/contract"
 	"bits/internal/transfer"
 )
 
@@ -28,7 +29,7 @@ func (s *tail) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestBeyond4GiB(t *testing.T) {
 	const done = 5 << 30
 	dir, size := t.TempDir(), int64(done+3)
-	job, err := bits.NewJob(bits.Spec{Files: []bits.FileSpec{{RemoteName: "http://origin/f", LocalName: filepath.Join(dir, "f")}}})
+	job, err := contract.NewJob(bits.Spec{Files: []bits.FileSpec{{RemoteName: "http://origin/f", LocalName: filepath.Join(dir, "f")}}}, contract.Caller{})
 	if err != nil {
 		t.Fatal(err)
 	}

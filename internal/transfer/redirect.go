@@ -8,6 +8,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 )
 
 // Client makes the HTTP client of a run: redirects by the job's policy, cookies that end with the run.
@@ -37,7 +38,7 @@ func redirect(flags bits.SecurityFlags) func(*http.Request, []*http.Request) err
 		case last.Scheme == "https" && next.URL.Scheme == "http" && flags&bits.RedirectHTTPSToHTTP == 0:
 			return refuse("it is redirected from https to http (%s)", next.URL)
 		}
-		if err := bits.CheckRemoteName(next.URL.String()); err != nil {
+		if err := contract.CheckRemoteName(next.URL.String()); err != nil {
 			return refuse("it is redirected to an address that cannot be used: %w", err)
 		}
 		// net/http copies the headers of the first request to every hop, so the first one decides.

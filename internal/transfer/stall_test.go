@@ -13,6 +13,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/transfer"
 )
 
@@ -50,7 +51,7 @@ func (s *silence) Close() error {
 func TestStall(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		job, err := bits.NewJob(bits.Spec{Files: []bits.FileSpec{{RemoteName: "http://origin/f", LocalName: filepath.Join(dir, "f")}}})
+		job, err := contract.NewJob(bits.Spec{Files: []bits.FileSpec{{RemoteName: "http://origin/f", LocalName: filepath.Join(dir, "f")}}}, contract.Caller{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,6 +21,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/tempfile"
 	"bits/internal/transport"
 )
@@ -250,7 +251,7 @@ func (d *download) fault(code hresult.Code, format string, args ...any) *bits.Er
 // status is the error for an answer that is no content. An error page is never content.
 func (d *download) status(answer *http.Response) error {
 	disallowed := d.job.SecurityFlags&bits.RedirectMask == bits.RedirectDisallow
-	if to, err := answer.Location(); disallowed && err == nil && answer.StatusCode/100 == 3 && bits.CheckRemoteName(to.String()) == nil {
+	if to, err := answer.Location(); disallowed && err == nil && answer.StatusCode/100 == 3 && contract.CheckRemoteName(to.String()) == nil {
 		from := d.file.RemoteName
 		d.file.RemoteName = to.String()
 		d.original(from)

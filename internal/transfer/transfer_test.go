@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"bits"
+	"bits/internal/contract"
 	"bits/internal/transfer"
 	"bits/internal/transport"
 )
@@ -184,7 +185,7 @@ func play(t *testing.T, x exchange) {
 			t.Fatal(err)
 		}
 	}
-	job, err := bits.NewJob(bits.Spec{Properties: properties, Files: []bits.FileSpec{{RemoteName: "http://" + l.Addr().String() + "/f", LocalName: local}}})
+	job, err := contract.NewJob(bits.Spec{Properties: properties, Files: []bits.FileSpec{{RemoteName: "http://" + l.Addr().String() + "/f", LocalName: local}}}, contract.Caller{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +254,7 @@ func FuzzResponse(f *testing.F) {
 		if bytes.Contains(bytes.ToLower(answer), []byte("location")) {
 			t.Skip("it could lead anywhere")
 		}
-		job, err := bits.NewJob(bits.Spec{Files: []bits.FileSpec{{RemoteName: "http://origin/f", LocalName: "/f"}}})
+		job, err := contract.NewJob(bits.Spec{Files: []bits.FileSpec{{RemoteName: "http://origin/f", LocalName: "/f"}}}, contract.Caller{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,8 +56,9 @@ func (e Error) Err() error {
 // Result is the body of a success that has nothing else to say.
 // A success code that is not S_OK travels in it, BG_S_PARTIAL_COMPLETE for example.
 type Result struct {
-	Code hresult.Code `json:"hresult"`
-	Name string       `json:"name"`
+	Code  hresult.Code `json:"hresult"`
+	Name  string       `json:"name"`
+	Value any          `json:"value,omitempty"` // of a call that returns one
 }
 
 // Files is the body of POST /v1/jobs/{job}/files.
@@ -121,6 +122,10 @@ var statuses = map[hresult.Code]int{
 	hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE: http.StatusConflict,
 	hresult.ERROR_FILE_EXISTS:              http.StatusConflict,
 	hresult.BG_E_TOO_MANY_FILES_IN_JOB:     http.StatusTooManyRequests,
+	hresult.BG_E_TOO_MANY_RANGES_IN_FILE:   http.StatusTooManyRequests,
+	hresult.BG_E_TOO_MANY_JOBS_PER_USER:    http.StatusTooManyRequests,
+	hresult.BG_E_TOO_MANY_JOBS_PER_MACHINE: http.StatusTooManyRequests,
+	hresult.BG_E_FILE_NOT_FOUND:            http.StatusNotFound,
 	hresult.E_NOTIMPL:                      http.StatusNotImplemented,
 	hresult.E_FAIL:                         http.StatusInternalServerError,
 	hresult.BG_E_DATABASE_CORRUPT:          http.StatusInternalServerError,

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -91,6 +93,7 @@ func (s *Service) process(ready chan<- struct{}, ended chan<- error) {
 	cmd.Stderr = said
 	Must(s.t, cmd.Start())
 	s.stop = func() {
+		time.AfterFunc(patience, func() { cmd.Process.Kill() }) // one that hangs; nothing, if it has ended
 		if s.Do(context.Background(), "POST", "/system/stop", nil, nil) != nil {
 			cmd.Process.Kill()
 		}
@@ -188,6 +191,21 @@ func (s *Service) NewJob(properties map[string]any, urls ...string) *bits.Job {
 
 // patience is how long is waited for anything before the test fails.
 const patience = 30 * time.Second
+
+// Find waits until there is a job whose display name contains this text, at most 30 seconds, and returns it, also if it has ended
+// meanwhile; of several the oldest.
+// It is for the jobs that the application makes.
+func (s *Service) Find(name string) *bits.Job {
+	s.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		jobs, err := s.Jobs(context.Background(), url.Values{"final": {"true"}})
+		if i := slices.IndexFunc(jobs, func(j bits.Job) bool { return strings.Contains(j.DisplayName, name) }); err == nil && i >= 0 {
+			return &jobs[i]
+		}
+	}
+	s.t.Fatalf("waited in vain for a job with the name %q", name)
+	return nil
+}
 
 // Until waits until a job is as it should be, at most 30 seconds, and returns it.
 func (s *Service) Until(id string, is func(*bits.Job) bool) *bits.Job {

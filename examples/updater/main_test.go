@@ -61,12 +61,7 @@ func TestUpdateSurvives(t *testing.T) {
 	o.Fault("/update.img", bitstest.Cut(100_000), bitstest.Stall(50_000))
 	first := make(chan error)
 	go func() { first <- run(t.Context(), pinOf(o), []string{o.URL + "/update.img", s.Path("update.img")}) }()
-	var id string
-	for id == "" {
-		if jobs, err := s.Jobs(t.Context(), nil); err == nil && len(jobs) > 0 {
-			id = jobs[0].ID
-		}
-	}
+	id := s.Find(mine).ID
 	s.Retry(id) // else it waits for 600 seconds
 	s.Until(id, func(j *bits.Job) bool { return j.Progress.BytesReceived == 150_000 })
 	s.Kill()

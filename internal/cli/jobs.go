@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"path"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -62,7 +64,7 @@ func (a app) actCommand(action bits.Action) *cobra.Command {
 
 func (a app) listCommand() *cobra.Command {
 	var all, ids bool
-	var state string
+	var state, name string
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the jobs", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,6 +86,13 @@ func (a app) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, err := path.Match(name, ""); err != nil {
+				return console.Usagef("--name %s is no pattern: %w", name, err)
+			}
+			jobs = slices.DeleteFunc(jobs, func(j bits.Job) bool {
+				fits, _ := path.Match(name, j.DisplayName)
+				return name != "" && !fits
+			})
 			names := []string{}
 			for i := range jobs {
 				names = append(names, jobs[i].ID)
@@ -114,6 +123,7 @@ func (a app) listCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the jobs that were completed or cancelled in the last 24 hours")
 	cmd.Flags().BoolVar(&ids, "ids", false, "print ids only")
 	cmd.Flags().StringVar(&state, "state", "", "only jobs in this state")
+	cmd.Flags().StringVar(&name, "name", "", "only jobs whose name fits the `PATTERN`, with * ? [a-r]")
 	return cmd
 }
 

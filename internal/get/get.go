@@ -31,7 +31,7 @@ import (
 type options struct {
 	output, dir, list, cacert, priority, validator, name string
 	headers, set                                         []string
-	detach, keep, force, giveUpGiven                     bool
+	detach, keep, force, dry, giveUpGiven                bool
 	giveUp                                               time.Duration
 }
 
@@ -57,13 +57,14 @@ declined ends the job and removes what it has fetched, unless --keep is given.`,
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "name of the file; for one URL")
 	f.StringVarP(&o.dir, "dir", "d", "", "folder for the files")
-	f.StringVarP(&o.list, "input", "i", "", "`FILE` with one URL [NAME] a line; -: standard input")
+	f.StringVarP(&o.list, "input", "i", "", "`FILE` with one URL [NAME] a line, or CSV with columns Source and Destination; -: standard input")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "a header \"Name: value\", or @FILE with one a line (so that secrets stay off the command line)")
 	f.StringVar(&o.cacert, "cacert", "", "PEM `FILE` of the only authorities to trust")
 	f.StringVar(&o.priority, "priority", "", "foreground (default while waiting), high, normal (default with --detach) or low")
 	f.StringVar(&o.validator, "validator", "", "shell `COMMAND` that judges each new certificate: see bits validate")
 	f.BoolVar(&o.detach, "detach", false, "print the ids and do not wait")
 	f.BoolVar(&o.keep, "keep", false, "keep a job that failed, with what it has fetched")
+	f.BoolVar(&o.dry, "dry-run", false, "print what would be fetched, and where to, and do nothing")
 	f.BoolVar(&o.force, "force", false, "replace existing files")
 	f.DurationVar(&o.giveUp, "give-up-after", 5*time.Minute, "end after this time without progress; with --detach, and after Ctrl-C, the default is 14 days")
 	f.StringVar(&o.name, "job-name", "", "name of the jobs; default: that of the file")
@@ -93,6 +94,16 @@ func run(ctx context.Context, a *console.App, o options, urls []string) error {
 	f := &fetch{App: a, options: o, made: map[string]bool{}}
 	if f.properties, err = properties(a, o); err != nil {
 		return err
+	}
+	if o.dry {
+		for _, t := range wanted {
+			if a.JSON {
+				a.Print(bits.FileSpec{RemoteName: t.URL, LocalName: t.Path})
+			} else {
+				fmt.Fprintf(a.Out, "%s -> %s\n", t.URL, progress.Clean(t.Path))
+			}
+		}
+		return nil
 	}
 	if o.validator != "" {
 		f.judge = &judge.Command{Args: judge.Shell(o.validator), Err: a.Err, Note: a.Note}

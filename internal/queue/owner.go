@@ -56,6 +56,9 @@ func resume(j *bits.Job) error {
 		return err
 	}
 	j.Resumed, j.Active, j.NextRetry = true, 0, nil
+	if j.Type == bits.UploadReply && j.ReplyFileName == "" { // SetReplyFileName: a name is made at the first Resume
+		j.ReplyFileName = j.Files[0].LocalName + "." + j.ID[:8] + ".reply"
+	}
 	if before != bits.StateTransientError {
 		j.TransientSince, j.Failures = nil, 0
 	}

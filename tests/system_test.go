@@ -21,8 +21,9 @@ import (
 
 	"bits"
 	"bits/client"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
+	"bits/internal/program"
 )
 
 // Users without accounts: alice owns jobs, mallory wants them.
@@ -41,8 +42,8 @@ type machine struct {
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	asRoot(t)
-	bitstest.Need(t, "curl")
-	dir := bitstest.Dir(t)
+	program.Need(t, "curl")
+	dir := program.Dir(t)
 	m := &machine{t: t, dir: dir, program: filepath.Join(dir, "bits"), socket: filepath.Join(dir, "run", "s")}
 	m.Client = &client.Client{Socket: m.socket, SystemWide: true}
 	self, err := os.Executable()
@@ -96,7 +97,7 @@ func (m *machine) call(uid int, method, path, body string) (hresult.Code, string
 	if body != "" {
 		args = append(args, "-d", body)
 	}
-	cmd := m.as(uid, bitstest.Need(m.t, "curl"), args...)
+	cmd := m.as(uid, program.Need(m.t, "curl"), args...)
 	out, err := cmd.Output()
 	text, status := string(out), ""
 	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
@@ -268,7 +269,7 @@ func TestSystemCallsByUsers(t *testing.T) {
 func TestSystemEvents(t *testing.T) {
 	m := newMachine(t)
 	m.start()
-	cmd := m.as(mallory, bitstest.Need(t, "curl"), "-sSN", "--unix-socket", m.socket, "http://bits/v1/events")
+	cmd := m.as(mallory, program.Need(t, "curl"), "-sSN", "--unix-socket", m.socket, "http://bits/v1/events")
 	stream, err := cmd.StdoutPipe()
 	bitstest.Must(t, err, cmd.Start())
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
@@ -455,7 +456,7 @@ func TestSystemTakenJobWritesNothing(t *testing.T) {
 	bitstest.Must(t, os.Mkdir(system, 0o755), os.WriteFile(filepath.Join(system, "shadow"), []byte("precious"), 0o600), os.Mkdir(folder, 0o777))
 	for _, local := range []string{filepath.Join(system, "shadow"), filepath.Join(folder, "shadow")} {
 		job := m.job(alice, o.Plain+"/f", local, `,"properties":{"auto_complete":true,"custom_headers":"X-Token: secret"}`)
-		follower := m.as(alice, bitstest.Need(t, "curl"), "-sSN", "--unix-socket", m.socket, "http://bits/v1/events?job="+job.ID)
+		follower := m.as(alice, program.Need(t, "curl"), "-sSN", "--unix-socket", m.socket, "http://bits/v1/events?job="+job.ID)
 		stream, err := follower.StdoutPipe()
 		bitstest.Must(t, err, follower.Start())
 		lines := bufio.NewScanner(stream)

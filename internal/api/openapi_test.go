@@ -58,7 +58,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the tables of docs/api.md")
+var update = flag.Bool("update", false, "write the tables of docs/api.md, and take additions to the API into testdata/v1.json")
 
 // The tables of docs/api.md are those of the code: every call with its rule, every property, what is read of files.
 func TestDocument(t *testing.T) {

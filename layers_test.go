@@ -27,7 +27,8 @@ var layers = [][]string{
 	{"bits/internal/console"},
 	{"bits/internal/get"},
 	{"bits/internal/cli"},
-	{"bits/internal/bitstest", "bits/cmd/bits"},
+	{"bits/internal/program", "bits/cmd/bits"},
+	{"bits/client/bitstest"},
 	{"bits/tests", "bits/bench"},
 }
 

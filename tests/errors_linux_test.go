@@ -21,8 +21,9 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"bits"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
+	"bits/internal/program"
 )
 
 // elsewhere runs the test that calls it once more, in a process of its own under other circumstances, and says what became of it.
@@ -49,7 +50,7 @@ func elsewhere(t *testing.T, attr *syscall.SysProcAttr) bool {
 // run runs a command of the system.
 func run(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(bitstest.Need(t, name), args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(program.Need(t, name), args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
 	}
 }
@@ -58,7 +59,7 @@ func run(t *testing.T, name string, args ...string) {
 func TestErrorsOfNetwork(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
-	bitstest.Need(t, "ip")
+	program.Need(t, "ip")
 	if !elsewhere(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}) {
 		return
 	}
@@ -383,7 +384,7 @@ func TestErrorsOfKernelsDisks(t *testing.T) {
 		says(t, ended(t, s, job), fault{state: fatal, context: local, code: hresult.ERROR_WRITE_PROTECT})
 		run(t, "mount", "-o", "remount,rw", dir)
 		bitstest.Must(t, s.Resume(ctx, job.ID))
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 	})
 	t.Run("file larger than the file system can have", func(t *testing.T) {
 		image, dir := s.Path("image"), s.Path("ext4")
@@ -406,7 +407,7 @@ func TestErrorsOfKernelsDisks(t *testing.T) {
 		run(t, "umount", dir)
 		open()
 		bitstest.Must(t, s.Resume(ctx, job.ID))
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 		if seen := o.Seen(); !slices.Contains(seen, fmt.Sprintf("GET /gate bytes=%d-", len(data)/2)) {
 			t.Errorf("what was there is not used: %q", seen)
 		}
@@ -415,7 +416,7 @@ func TestErrorsOfKernelsDisks(t *testing.T) {
 			t.Errorf("Complete: %v", err)
 		}
 		run(t, "umount", dir)
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 		_, err := s.Complete(ctx, job.ID)
 		bitstest.Must(t, err)
 		if there, err := os.ReadFile(filepath.Join(dir, "f")); err != nil || !bytes.Equal(there, data) {
@@ -436,7 +437,7 @@ func TestErrorsOfKernelsDisks(t *testing.T) {
 		bitstest.Must(t, err)
 	})
 	t.Run("temporary file is being run", func(t *testing.T) {
-		program, err := os.ReadFile(bitstest.Need(t, "sleep"))
+		program, err := os.ReadFile(program.Need(t, "sleep"))
 		bitstest.Must(t, err)
 		open := o.Gate("/program", program, len(program)/2)
 		job := make(o.Plain+"/program", s.Path("program"))
@@ -452,7 +453,7 @@ func TestErrorsOfKernelsDisks(t *testing.T) {
 		cmd.Wait()
 		open()
 		bitstest.Must(t, s.Resume(ctx, job.ID))
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 	})
 	t.Run("folder is a link to itself", func(t *testing.T) {
 		bitstest.Must(t, os.Symlink("loop", s.Path("loop")))
@@ -523,10 +524,10 @@ func TestErrorsOfLimits(t *testing.T) {
 		path string
 		at   bits.State // when the files run out
 	}{{"/f", bits.StateSuspended}, {"/gate", bits.StateConnecting}} {
-		job := s.Job(o.Trust(), o.Plain+c.path)
+		job := s.NewJob(o.Trust(), o.Plain+c.path)
 		if c.at != bits.StateSuspended {
 			bitstest.Must(t, s.Resume(ctx, job.ID))
-			s.State(job.ID, c.at)
+			s.Await(job.ID, c.at)
 			time.Sleep(50 * time.Millisecond) // the request is sent
 		}
 		release := exhaust()
@@ -535,11 +536,11 @@ func TestErrorsOfLimits(t *testing.T) {
 		} else {
 			open()
 		}
-		says(t, s.State(job.ID, again), want)
+		says(t, s.Await(job.ID, again), want)
 		release()
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 	}
 	// And it may write no more than so much into one file.
 	bitstest.Must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 2 << 20, Max: 1 << 40}))
-	says(t, ended(t, s, s.Job(nil, o.Plain+"/long")), fault{state: fatal, context: bits.ContextLocalFile, code: hresult.ERROR_FILE_TOO_LARGE})
+	says(t, ended(t, s, s.NewJob(nil, o.Plain+"/long")), fault{state: fatal, context: bits.ContextLocalFile, code: hresult.ERROR_FILE_TOO_LARGE})
 }

@@ -18,8 +18,10 @@ import (
 	"time"
 
 	"bits"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
+	"bits/internal/pki"
+	"bits/internal/program"
 )
 
 // fault is something that goes wrong for real, and what the job must say of it.
@@ -139,7 +141,7 @@ func TestServersThatAreNone(t *testing.T) {
 	strict := map[string]any{"strict": true}
 	proxied := hostsName(o.Plain) + "/f"
 	tunnelled := hostsName(o.URL) + "/f"
-	closed := "127.0.0.1:" + itoa(bitstest.Port(t))
+	closed := "127.0.0.1:" + itoa(program.Port(t))
 	via := func(proxy string) map[string]string { return map[string]string{"all_proxy": proxy} }
 	const ok = "HTTP/1.1 200 OK\r\n"
 	o.Page("/long", func(w http.ResponseWriter, _ *http.Request) {
@@ -239,7 +241,7 @@ func TestErrorsOfTLS(t *testing.T) {
 	o.File("/f", bitstest.Content(1, 100_000))
 	plain := strings.Replace(o.Plain, "http", "https", 1) + "/f"
 	server := func(change func(*tls.Config)) string {
-		config := &tls.Config{Certificates: []tls.Certificate{o.Leaf().TLS()}}
+		config := &tls.Config{Certificates: []tls.Certificate{pki.Of(o.Authority()).Server([]string{"localhost", "127.0.0.1"}).TLS()}}
 		change(config)
 		return "https://" + listen(t, func(c *net.TCPConn) {
 			if server := tls.Server(c, config); server.Handshake() == nil {
@@ -304,10 +306,11 @@ func falsified(t *testing.T, url string) string {
 // OpenSSL refuses a name that it does not know, and a client without a certificate, with alerts of its own.
 func TestErrorsOfOpenSSL(t *testing.T) {
 	t.Parallel()
-	openssl := bitstest.Need(t, "openssl")
+	openssl := program.Need(t, "openssl")
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	cert, key := s.Path("cert.pem"), s.Path("key.pem")
-	bitstest.Must(t, os.WriteFile(cert, o.Leaf().PEM(), 0o600), os.WriteFile(key, o.Leaf().KeyPEM(), 0o600))
+	leaf := pki.Of(o.Authority()).Server([]string{"localhost", "127.0.0.1"})
+	bitstest.Must(t, os.WriteFile(cert, leaf.PEM(), 0o600), os.WriteFile(key, leaf.KeyPEM(), 0o600))
 	start := func(args ...string) string {
 		cmd := exec.Command(openssl, append([]string{"s_server", "-accept", "127.0.0.1:0", "-cert", cert, "-key", key, "-www"}, args...)...)
 		out, err := cmd.StdoutPipe()
@@ -345,7 +348,7 @@ func TestStaleConnection(t *testing.T) {
 			http.ReadRequest(r) // and no answer
 		}
 	})
-	now := ended(t, s, s.Job(nil, "http://"+at+"/a", "http://"+at+"/b"))
+	now := ended(t, s, s.NewJob(nil, "http://"+at+"/a", "http://"+at+"/b"))
 	if now.State != bits.StateTransferred || now.ErrorCount != 0 || conns.Load() != 2 {
 		t.Errorf("%v after %d connections, %+v", now.State, conns.Load(), now.Error)
 	}
@@ -386,7 +389,7 @@ func TestErrorsOfFiles(t *testing.T) {
 		{"is a folder", func(file string) error { return os.Mkdir(file, 0o700) }, hresult.E_ACCESSDENIED},
 	} {
 		t.Run("destination "+c.name, func(t *testing.T) {
-			job := s.Job(map[string]any{"no_replace": c.code == hresult.ERROR_FILE_EXISTS}, o.Plain+"/f")
+			job := s.NewJob(map[string]any{"no_replace": c.code == hresult.ERROR_FILE_EXISTS}, o.Plain+"/f")
 			now := ended(t, s, job)
 			bitstest.Must(t, c.spoil(s.Path("f")))
 			defer os.RemoveAll(s.Path("f"))

@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bits"
 	"bits/internal/console"
 	"bits/internal/demo"
 	"bits/internal/get"
@@ -81,14 +80,15 @@ judge the server's certificate before a byte of the request is sent.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return console.Usage{Err: err} })
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.JSON, "json", false, "print results and errors as JSON, one object a line")
+	flags.BoolVar(&a.Client.SystemWide, "system", os.Getenv("BITS_SYSTEM") == "1", "use the service of all users; also with BITS_SYSTEM=1")
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "say nothing but errors and results")
 	for _, c := range []*cobra.Command{
 		get.Command(a.App), a.listCommand(), a.showCommand(), a.watchCommand(), a.waitCommand(), a.createCommand(), a.addCommand(), a.setCommand(), a.callCommand(),
-		a.actCommand(bits.Suspend), a.actCommand(bits.Resume), a.actCommand(bits.Cancel), a.actCommand(bits.Complete),
 		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.errorCommand(), a.versionCommand(),
 	} {
 		root.AddCommand(c)
 	}
+	root.AddCommand(a.verbs()...)
 	// What cobra adds by itself takes any operand and shows its help.
 	root.SetHelpCommand(&cobra.Command{
 		Use: "help [COMMAND]", Short: "Show the help of a command",

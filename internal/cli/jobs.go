@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"path"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,31 +20,41 @@ import (
 	"bits/internal/wire"
 )
 
-func (a app) actCommand(action bits.Action) *cobra.Command {
-	texts := map[bits.Action][2]string{
-		bits.Suspend:  {"Pause jobs", "suspended"},
-		bits.Resume:   {"Let jobs go on; also after an error", "resumed"},
-		bits.Cancel:   {"Drop jobs and what they have fetched so far", "cancelled"},
-		bits.Complete: {"Give finished files their names and end the job; unfinished files are dropped", "completed"},
+// verb is a command that does one thing with jobs.
+type verb struct {
+	name, short, done string
+	call              func(ctx context.Context, id string) (hresult.Code, error)
+}
+
+func (a app) verbs() (commands []*cobra.Command) {
+	plain := func(call func(context.Context, string) error) func(context.Context, string) (hresult.Code, error) {
+		return func(ctx context.Context, id string) (hresult.Code, error) { return hresult.S_OK, call(ctx, id) }
 	}
-	calls := map[bits.Action]func(context.Context, string) (hresult.Code, error){
-		bits.Suspend:  func(ctx context.Context, id string) (hresult.Code, error) { return 0, a.Client.Suspend(ctx, id) },
-		bits.Resume:   func(ctx context.Context, id string) (hresult.Code, error) { return 0, a.Client.Resume(ctx, id) },
-		bits.Cancel:   a.Client.Cancel,
-		bits.Complete: a.Client.Complete,
+	for _, v := range []verb{
+		{"suspend", "Pause jobs", "suspended", plain(a.Client.Suspend)},
+		{"resume", "Let jobs go on; also after an error", "resumed", plain(a.Client.Resume)},
+		{"cancel", "Drop jobs and what they have fetched so far", "cancelled", a.Client.Cancel},
+		{"complete", "Give finished files their names and end the job; unfinished files are dropped", "completed", a.Client.Complete},
+		{"own", "Become the owner of jobs of other users, as an administrator; what they trusted the job with is removed", "taken", plain(a.Client.TakeOwnership)},
+	} {
+		commands = append(commands, a.verbCommand(v))
 	}
+	return commands
+}
+
+func (a app) verbCommand(v verb) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: action.String() + " JOB...", Short: texts[action][0], Args: console.Arguments(cobra.MinimumNArgs(1)),
+		Use: v.name + " JOB...", Short: v.short, Args: console.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.Each(cmd.Context(), args, func(j *bits.Job) error {
-				code, err := calls[action](cmd.Context(), j.ID)
+				code, err := v.call(cmd.Context(), j.ID)
 				if err != nil {
 					return err
 				}
 				if a.JSON {
 					return a.Print(map[string]any{"id": j.ID, "hresult": code, "name": code.Name()})
 				}
-				a.Note("%s %s", j.ID, texts[action][1])
+				a.Note("%s %s", j.ID, v.done)
 				if code != hresult.S_OK {
 					a.Note("  %s %s: %s", code, code.Name(), code.Message())
 				}
@@ -56,14 +65,14 @@ func (a app) actCommand(action bits.Action) *cobra.Command {
 			})
 		},
 	}
-	if action == bits.Cancel {
+	if v.name == "cancel" {
 		cmd.Aliases = []string{"rm"}
 	}
 	return cmd
 }
 
 func (a app) listCommand() *cobra.Command {
-	var all, ids bool
+	var all, ids, users bool
 	var state, name string
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the jobs", Args: console.Arguments(cobra.NoArgs),
@@ -71,6 +80,9 @@ func (a app) listCommand() *cobra.Command {
 			filter := url.Values{}
 			if all {
 				filter.Set("final", "true")
+			}
+			if users {
+				filter.Set("all", "true")
 			}
 			if state != "" {
 				var known bits.State
@@ -108,19 +120,11 @@ func (a app) listCommand() *cobra.Command {
 				}
 				return nil
 			}
-			table := tabwriter.NewWriter(a.Out, 0, 8, 2, ' ', 0)
-			if len(jobs) > 0 {
-				fmt.Fprintln(table, "ID\tSTATE\tDONE\tSIZE\tPRIORITY\tNAME\tWHY IT WAITS")
-			}
-			for i := range jobs {
-				j := &jobs[i]
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", j.ID[:8], j.State, progress.Percent(j.Progress), progress.Total(j.Progress), j.Priority,
-					progress.Clean(progress.Brief(j.DisplayName, 40)), progress.Clean(progress.Waiting(j)))
-			}
-			return table.Flush()
+			return progress.List(a.Out, jobs, users)
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the jobs that were completed or cancelled in the last 24 hours")
+	cmd.Flags().BoolVar(&users, "all-users", false, "the jobs of all users, as an administrator")
 	cmd.Flags().BoolVar(&ids, "ids", false, "print ids only")
 	cmd.Flags().StringVar(&state, "state", "", "only jobs in this state")
 	cmd.Flags().StringVar(&name, "name", "", "only jobs whose name fits the `PATTERN`, with * ? [a-r]")

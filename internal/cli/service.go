@@ -32,7 +32,10 @@ func (a app) daemonCommand() *cobra.Command {
 		Long: `Run the service in the foreground, until SIGTERM or SIGINT. Commands start it by themselves when they need it.
 
 Its state is in BITS_STATE_DIR, else in the folder bits in XDG_STATE_HOME or, without that, where the system keeps such things for
-the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder of the user's own in /tmp; on Windows a named pipe.`,
+the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder of the user's own in /tmp; on Windows a named pipe.
+
+With --system it serves all users, and never ends by itself. Only an administrator can run it. Its state is in BITS_STATE_DIR, else in
+/var/lib/bits, its socket BITS_SOCKET, else /run/bits/bits.sock. Commands use it with --system too.`,
 		Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch s := config.Scheduler; {
@@ -42,7 +45,10 @@ the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder o
 				return console.Usagef("--foreground is at least 1, or -1")
 			case s.Slice <= 0 || config.IdleExit < 0:
 				return console.Usagef("--slice and --idle-exit are no negative times, and --slice is not 0")
+			case a.Client.SystemWide && config.IdleExit > 0:
+				return console.Usagef("--system and --idle-exit do not go together: the service of all users never ends by itself")
 			}
+			config.AllUsers = a.Client.SystemWide
 			var err error
 			if config.Limits, err = contract.ParseLimits(limits, "--limit"); err != nil {
 				return console.Usage{Err: err}

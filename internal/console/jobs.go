@@ -17,6 +17,7 @@ import (
 )
 
 // Resolve finds the job that a word names: an id, a unique prefix of at least four characters, or a unique display name.
+// A job of another user, which an administrator can name, needs its whole id: anybody can choose a name and the begin of an id.
 func (a *App) Resolve(ctx context.Context, word string) (*bits.Job, error) {
 	jobs, err := a.Client.Jobs(ctx, url.Values{"final": {"true"}})
 	if err != nil {
@@ -47,6 +48,8 @@ func (a *App) Resolve(ctx context.Context, word string) (*bits.Job, error) {
 			names = append(names, j.ID+" ("+progress.Clean(j.DisplayName)+")")
 		}
 		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot tell which job %q means: it fits %s", word, strings.Join(names, ", ")).WithHint("give more of the id")
+	case len(word) == len(bits.NewID()) && !strings.ContainsAny(word, "/ "):
+		return a.Client.Job(ctx, word)
 	case len(word) < 4:
 		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %q: a prefix of an id has at least four characters", word)
 	}

@@ -202,10 +202,10 @@ func TestLimits(t *testing.T) {
 		}{
 			{contract.Caller{}, row.Default, 0, ""},
 			{contract.Caller{}, row.Default + 1, row.Code, "set by the default"},
-			{contract.Caller{Exempt: true}, row.Default + 1, 0, ""},
+			{contract.Caller{Admin: true}, row.Default + 1, 0, ""},
 			{contract.Caller{Limits: set}, 3, 0, ""},
 			{contract.Caller{Limits: set}, 4, row.Code, "3 are allowed (" + row.Name + ", set by --limit)"},
-			{contract.Caller{Limits: set, Exempt: true}, 4, 0, ""},
+			{contract.Caller{Limits: set, Admin: true}, 4, 0, ""},
 		} {
 			err := reach[row.Name](c.n, c.by)
 			if (err == nil) != (c.code == 0) || err != nil && (bits.AsError(err).Code != c.code || !strings.Contains(err.Error(), c.said)) {

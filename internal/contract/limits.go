@@ -75,7 +75,7 @@ func (l Limits) of(name string) (Limit, Setting) {
 // within returns the error of a caller who would have n of something that a limit is set for.
 func (c Caller) within(name string, n int, what string) error {
 	row, s := c.Limits.of(name)
-	if c.Exempt || n <= s.N {
+	if c.Admin || n <= s.N {
 		return nil
 	}
 	return bits.Errorf(row.Code, "cannot have %d %s: %d are allowed (%s, set by %s)", n, what, s.N, name, s.By).WithHint("administrators are exempt; another value is set with: bits daemon --limit %s=NUMBER", name)

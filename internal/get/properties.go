@@ -11,6 +11,7 @@ import (
 	"bits/internal/console"
 	"bits/internal/contract"
 	"bits/internal/progress"
+	"bits/internal/targets"
 )
 
 // properties makes the properties of the jobs from the flags.
@@ -51,7 +52,9 @@ func properties(a *console.App, o options) (map[string]bits.RawMessage, error) {
 		}
 		values["roots"] = string(pem)
 	}
-	headers, err := headerLines(a, o.headers)
+	headers, err := targets.Headers(o.headers, func(name string) {
+		a.Note("bits: the header %s looks like a secret, and other users can see command lines; put it into a file and use -H @FILE", progress.Clean(name))
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -75,32 +78,4 @@ func properties(a *console.App, o options) (map[string]bits.RawMessage, error) {
 		return nil, console.Usage{Err: err}
 	}
 	return raw, nil
-}
-
-// headers reads the headers; a secret on the command line draws a warning.
-func headerLines(a *console.App, args []string) (string, error) {
-	var all strings.Builder
-	for _, arg := range args {
-		if file, ok := strings.CutPrefix(arg, "@"); ok {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				return "", console.Usagef("cannot read the headers: %w", err)
-			}
-			for line := range strings.Lines(string(text)) {
-				if line = strings.TrimRight(line, "\r\n"); line != "" {
-					all.WriteString(line + "\r\n")
-				}
-			}
-			continue
-		}
-		name, _, _ := strings.Cut(arg, ":")
-		for _, word := range []string{"auth", "cookie", "token", "key", "secret", "password"} {
-			if strings.Contains(strings.ToLower(name), word) {
-				a.Note("bits: the header %s looks like a secret, and other users can see command lines; put it into a file and use -H @FILE", progress.Clean(name))
-				break
-			}
-		}
-		all.WriteString(arg + "\r\n")
-	}
-	return all.String(), nil
 }

@@ -83,6 +83,8 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 	if err != nil {
 		return 0, err
 	}
+	// A job whose files the service may not touch has none that is finished, unless another version or user has fetched it.
+	access := FileAccess(j)
 	code := hresult.S_OK
 	if len(j.Files) == 0 {
 		code = hresult.BG_S_PARTIAL_COMPLETE
@@ -96,6 +98,10 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 		}
 		if !f.Finished {
 			code = hresult.BG_S_PARTIAL_COMPLETE
+			continue
+		}
+		if access != nil {
+			failed = access
 			continue
 		}
 		err := renameOne(j, f, afterCrash)
@@ -158,6 +164,9 @@ func renameOne(j *bits.Job, f *bits.File, afterCrash bool) error {
 
 // clean removes the temporary files of a final job and reports whether that worked.
 func clean(j *bits.Job) bool {
+	if FileAccess(j) != nil {
+		return !begun(j)
+	}
 	ok := true
 	for i := range j.Files {
 		if f := &j.Files[i]; !f.Completed && tempfile.Remove(f.Temporary) != nil {
@@ -194,21 +203,6 @@ func (q *Queue) halt(id string) {
 		run.Stop()
 		<-run.done
 	}
-}
-
-// Own makes the caller the owner of the job, and removes what the owner before trusted it with: custom headers, and the variables of
-// proxies, which may hold passwords.
-// The requirement of a validator stays, but nothing is remembered as accepted: the job fails closed.
-func (q *Queue) Own(id, owner string) error {
-	defer q.hold(id)()
-	return q.change(id, func(j *bits.Job, c *store.Change) error {
-		if j.State.Final() {
-			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take job %s: it is %s", id, j.State)
-		}
-		j.Owner, j.Secrets, c.ForgetAccepted = owner, j.Secrets.ForAnother(), true
-		q.hub.Remove(id)
-		return nil
-	})
 }
 
 // SetValidator is SetServerCertificateValidationInterface: with on the caller becomes the application that judges the job's

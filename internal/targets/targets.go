@@ -1,4 +1,4 @@
-// Package targets finds out what a command line wants to fetch: the URLs, and the files for them.
+// Package targets finds out what a command line wants to fetch: the URLs, the files for them, and the headers to send.
 package targets
 
 import (

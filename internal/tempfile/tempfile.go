@@ -24,15 +24,10 @@ func Name(local, id string) string {
 // Check accepts what AddFile accepts as a local name: an absolute path, whose folder exists and can be written, that is no folder
 // itself.
 func Check(local string) error {
-	bad := func(code hresult.Code, why string) error {
-		return bits.Errorf(code, "cannot use the local name %s: %s", local, why).In(bits.ContextLocalFile)
+	if err := CheckName(local); err != nil {
+		return err
 	}
-	if !filepath.IsAbs(local) {
-		return bad(hresult.E_INVALIDARG, "it is not an absolute path")
-	}
-	if strings.ContainsRune(local, 0) || strings.HasSuffix(local, string(filepath.Separator)) || filepath.Base(local) == ".." || filepath.Base(local) == "." {
-		return bad(hresult.E_INVALIDARG, "it names no file")
-	}
+	bad := func(code hresult.Code, why string) error { return badName(code, local, why) }
 	dir := filepath.Dir(local)
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -77,6 +72,21 @@ func CheckSource(local string) error {
 		return Error(err, "use the local name", local)
 	}
 	return f.Close()
+}
+
+// CheckName is the part of [Check] that looks at the name only and at no disk.
+func CheckName(local string) error {
+	if !filepath.IsAbs(local) {
+		return badName(hresult.E_INVALIDARG, local, "it is not an absolute path")
+	}
+	if strings.ContainsRune(local, 0) || strings.HasSuffix(local, string(filepath.Separator)) || filepath.Base(local) == ".." || filepath.Base(local) == "." {
+		return badName(hresult.E_INVALIDARG, local, "it names no file")
+	}
+	return nil
+}
+
+func badName(code hresult.Code, local, why string) error {
+	return bits.Errorf(code, "cannot use the local name %s: %s", local, why).In(bits.ContextLocalFile)
 }
 
 // replaceable reports whether Complete may put a file in the place of this one.
@@ -138,6 +148,18 @@ func SameVolume(path, before string) error {
 		return nil
 	}
 	return bits.Errorf(hresult.BG_E_VOLUME_CHANGED, "cannot find %s: another disk is in the place of the one where it was begun", path).In(bits.ContextLocalFile)
+}
+
+// Exists returns nil if there is a regular file of that name; it opens nothing.
+func Exists(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return Error(err, "find", path)
+	}
+	if !info.Mode().IsRegular() {
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot use %s: it is no regular file", path).In(bits.ContextLocalFile)
+	}
+	return nil
 }
 
 // Holds reports whether the file still has its name and at least size bytes.

@@ -24,6 +24,9 @@ type System struct {
 	Owner   string    `json:"owner"`  // who the service believes the caller to be
 	Busy    bool      `json:"busy"`   // a job is QUEUED, running or TRANSIENT_ERROR
 	Asking  int       `json:"asking"` // applications attached to judge certificates
+
+	// AllUsers is true for the service of all users; it tells Busy and Asking to administrators only.
+	AllUsers bool `json:"all_users"`
 }
 
 // Build identifies an executable.

@@ -207,7 +207,7 @@ func (c *call) reply(answer any, err error) {
 	c.w.Write(append(body, '\n'))
 }
 
-const maxBody = 64 << 20 // ten thousand files with long names
+const maxBody = 16 << 20 // ten thousand files with long names
 
 // read decodes the body of the request: one JSON value with known fields, and nothing after it.
 func (c *call) read(into any) error {

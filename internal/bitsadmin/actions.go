@@ -12,6 +12,7 @@ import (
 	"bits/client"
 	"bits/hresult"
 	"bits/internal/contract"
+	"bits/internal/tempfile"
 )
 
 // job finds the job that a word names: the GUID of one, else the display name of one that is at work, the caller's before those of
@@ -225,7 +226,7 @@ func add(find func([]string) ([]bits.FileSpec, error)) action {
 func fileSet(o []string) ([]bits.FileSpec, error) {
 	f, err := os.Open(o[0])
 	if err != nil {
-		return nil, bits.Errorf(hresult.FromWin32(2), "cannot read the file set: %w", err).In(bits.ContextLocalFile)
+		return nil, tempfile.Error(err, "read", o[0])
 	}
 	defer f.Close()
 	return parseFileSet(f)

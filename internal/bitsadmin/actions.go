@@ -202,21 +202,27 @@ func create(ctx context.Context, r *run, words []string) error {
 
 // jobs returns the jobs that /LIST, /MONITOR and /RESET are about.
 func (r *run) jobs(ctx context.Context) ([]bits.Job, error) {
-	if err := r.Connect(ctx); err != nil {
-		return nil, err
-	}
-	filter := url.Values{}
 	if r.has("ALLUSERS") {
-		filter.Set("all", "true")
+		return r.Client.Jobs(ctx, url.Values{"all": {"true"}})
 	}
-	return r.Client.Jobs(ctx, filter)
+	return r.Client.Jobs(ctx, nil)
 }
 
-func list(ctx context.Context, r *run, _ []string) error {
-	jobs, err := r.jobs(ctx)
-	if err != nil {
-		return err
+// ofJobs is what the switches of all jobs do: the jobs are read, and something is done with them.
+func ofJobs(do func(context.Context, *run, []bits.Job) error) action {
+	return func(ctx context.Context, r *run, _ []string) error {
+		if err := r.Connect(ctx); err != nil {
+			return err
+		}
+		jobs, err := r.jobs(ctx)
+		if err != nil {
+			return err
+		}
+		return do(ctx, r, jobs)
 	}
+}
+
+func list(ctx context.Context, r *run, jobs []bits.Job) error {
 	for i := range jobs {
 		if err := info(ctx, r, &jobs[i], nil); err != nil {
 			return err
@@ -255,11 +261,7 @@ func setValidation(ctx context.Context, r *run, j *bits.Job, v verdict) error {
 }
 
 // reset cancels every job; one that fails does not stop the rest.
-func reset(ctx context.Context, r *run, _ []string) error {
-	jobs, err := r.jobs(ctx)
-	if err != nil {
-		return err
-	}
+func reset(ctx context.Context, r *run, jobs []bits.Job) error {
 	canceled, first := 0, Exit(0)
 	for i := range jobs {
 		_, err := r.Client.Cancel(ctx, jobs[i].ID)

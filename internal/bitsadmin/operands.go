@@ -107,14 +107,6 @@ func parseIndex(o []string) (int, error) {
 	return int(min(n, math.MaxInt32)), err
 }
 
-func parseBool(word string) (bool, error) {
-	yes := strings.EqualFold(word, "true")
-	if !yes && !strings.EqualFold(word, "false") {
-		return false, invalid("cannot read %q: it is true or false", word)
-	}
-	return yes, nil
-}
-
 // parseRanges reads "0:100,500:eof".
 func parseRanges(list string) (ranges []bits.FileRange, err error) {
 	for part := range strings.SplitSeq(list, ",") {
@@ -286,10 +278,10 @@ func setPrefixes(o []string) (any, error) { return map[string]any{"old": o[0], "
 
 func setValid(o []string) (verdict, error) {
 	file, err := parseIndex(o)
-	if err != nil {
-		return verdict{}, err
+	valid := strings.EqualFold(o[1], "true")
+	if err == nil && !valid && !strings.EqualFold(o[1], "false") {
+		err = invalid("cannot read %q: it is true or false", o[1])
 	}
-	valid, err := parseBool(o[1])
 	return verdict{file, map[string]any{"valid": valid}}, err
 }
 

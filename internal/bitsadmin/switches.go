@@ -25,9 +25,9 @@ var switches = []Switch{
 
 	{"HELP", "", "show the switches", works, "", help("")},
 	{"?", "", "show the switches", works, "", help("")},
-	{"LIST", "[/ALLUSERS] [/VERBOSE]", "list the jobs", works, "times are RFC 3339, in the caller's zone", list},
-	{"MONITOR", "[/ALLUSERS] [/REFRESH seconds]", "list the jobs again and again", works, "in a file or a pipe the lists follow each other", monitor},
-	{"RESET", "[/ALLUSERS]", "cancel all jobs", works, "exit code 24 if some of several could not be canceled", reset},
+	{"LIST", "[/ALLUSERS] [/VERBOSE]", "list the jobs", works, "times are RFC 3339, in the caller's zone", ofJobs(list)},
+	{"MONITOR", "[/ALLUSERS] [/REFRESH seconds]", "list the jobs again and again", works, "in a file or a pipe the lists follow each other", ofJobs(monitor)},
+	{"RESET", "[/ALLUSERS]", "cancel all jobs", works, "exit code 24 if some of several could not be canceled", ofJobs(reset)},
 	{"CREATE", "[/DOWNLOAD | /UPLOAD | /UPLOAD-REPLY] name", "create a job", works, "", create},
 	{"TRANSFER", "name [/DOWNLOAD | /UPLOAD] [/PRIORITY priority] [/ACLFLAGS letters] [/DYNAMIC] [/DEADLINE seconds] [/DETACHONINTERRUPT] url path [url path ...]", "transfer files", works, "it completes the job itself; /DEADLINE ends the waiting and cancels the job, exit code 11; Ctrl-C cancels the job, 130; with /DETACHONINTERRUPT it goes on, 23", transfer},
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +133,22 @@ func TestWithoutService(t *testing.T) {
 		}
 		if !strings.HasPrefix(out.String(), "BITSADMIN of bits ") {
 			t.Errorf("%q has no banner: %q", args, out.String())
+		}
+	}
+}
+
+// The exit code is that of the table of codes, on Windows the HRESULT; a certificate that was declined has one of its own, whatever code
+// the application chose.
+func TestExit(t *testing.T) {
+	declined := &bits.Error{Code: hresult.E_ACCESSDENIED, Context: bits.ContextCertificateCallback}
+	for e, want := range map[*bits.Error]Exit{
+		{Code: hresult.BG_E_NOT_FOUND}: 3, {Code: hresult.E_INVALIDARG}: 2, {Code: 0x80190194}: 12, {Code: hresult.ERROR_TIMEOUT}: 11, declined: 15,
+	} {
+		if runtime.GOOS == "windows" {
+			want = Exit(int32(e.Code))
+		}
+		if got := exit(e); got != want {
+			t.Errorf("%s: %d, want %d", e.Code, got, want)
 		}
 	}
 }

@@ -161,19 +161,14 @@ func (d *display) draw(j *bits.Job) error {
 }
 
 // monitor lists the jobs again and again, until the context ends.
-func monitor(ctx context.Context, r *run, _ []string) error {
+func monitor(ctx context.Context, r *run, jobs []bits.Job) (err error) {
 	seconds := uint32(5)
 	if s, ok := r.flags["REFRESH"]; ok {
-		var err error
 		if seconds, err = parseNumber(s); err != nil || seconds == 0 {
 			return cmp.Or(err, error(invalid("cannot refresh every 0 seconds: one second is the least")))
 		}
 	}
 	for {
-		jobs, err := r.jobs(ctx)
-		if err != nil {
-			return err
-		}
 		if r.screen > 0 {
 			r.out.WriteString("\x1b[H\x1b[2J")
 		}
@@ -188,6 +183,14 @@ func monitor(ctx context.Context, r *run, _ []string) error {
 		case <-time.After(time.Duration(seconds) * time.Second):
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if jobs, err = r.jobs(ctx); errors.Is(err, client.ErrUnreachable) {
+			if err = r.Connect(ctx); err == nil { // one that died is started again
+				jobs, err = r.jobs(ctx)
+			}
+		}
+		if err != nil {
+			return err
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"bits/internal/bitsadmin"
 	"bits/internal/console"
 	"bits/internal/demo"
 	"bits/internal/get"
@@ -84,7 +85,7 @@ judge the server's certificate before a byte of the request is sent.
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "say nothing but errors and results")
 	for _, c := range []*cobra.Command{
 		get.Command(a.App), a.listCommand(), a.showCommand(), a.watchCommand(), a.waitCommand(), a.createCommand(), a.addCommand(), a.setCommand(), a.callCommand(),
-		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.errorCommand(), a.versionCommand(),
+		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.errorCommand(), a.versionCommand(), a.adminCommand(),
 	} {
 		root.AddCommand(c)
 	}
@@ -109,6 +110,20 @@ judge the server's certificate before a byte of the request is sent.
 		}
 	}
 	return root
+}
+
+func (a app) adminCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "admin /SWITCH...", Short: "Do what bitsadmin does; a link of that name to bits does it too", DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := bitsadmin.Command{Client: &a.Client, Connect: a.Connect, Out: a.Out.Writer, Err: a.Err}
+			err := c.Run(cmd.Context(), args)
+			if code := bitsadmin.Exit(0); errors.As(err, &code) {
+				return console.Status(code)
+			}
+			return err
+		},
+	}
 }
 
 func (a app) demoCommand() *cobra.Command {

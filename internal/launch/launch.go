@@ -169,6 +169,7 @@ func (s Service) start(ctx context.Context, state string) error {
 	}
 	log := filepath.Join(state, "daemon.log")
 	cmd := exec.Command(program, "daemon", "--system=false", "--state", state, "--socket", socket, "--idle-exit", idleExit.String(), "--announce", "--log", log)
+	cmd.Args[0] = "bits" // whatever name this program was called by
 	ipc.Detach(cmd)
 	said, err := cmd.StdoutPipe()
 	if err != nil {

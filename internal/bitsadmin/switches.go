@@ -13,7 +13,7 @@ const (
 	noPeers   = "cannot use the cache or the peers: peer caching is off"
 	noProxies = "cannot use the proxies of a system account: there are none here"
 	oneLog    = "cannot turn an analytic channel on or off: there is one log, daemon.log in the state folder, and it has everything"
-	asOff     = "answers as BITS with peer caching off: BG_E_PEERCACHING_DISABLED"
+	asOff     = "peer caching is off: BG_E_PEERCACHING_DISABLED"
 	toUploads = "of a job that is no UPLOAD-REPLY: E_NOTIMPL; uploads come later"
 )
 

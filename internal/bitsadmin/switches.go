@@ -13,7 +13,7 @@ const (
 	noPeers   = "cannot use the cache or the peers: peer caching is off"
 	noProxies = "cannot use the proxies of a system account: there are none here"
 	oneLog    = "cannot turn an analytic channel on or off: there is one log, daemon.log in the state folder, and it has everything"
-	asOff     = "answers as BITS with peer caching off: BG_E_PEERCACHING_DISABLED"
+	asOff     = "peer caching is off: BG_E_PEERCACHING_DISABLED"
 	toUploads = "of a job that is no UPLOAD-REPLY: E_NOTIMPL; uploads come later"
 )
 
@@ -28,13 +28,13 @@ var switches = []Switch{
 	{"LIST", "[/ALLUSERS] [/VERBOSE]", "list the jobs", works, "times are RFC 3339, in the caller's zone", ofJobs(list)},
 	{"MONITOR", "[/ALLUSERS] [/REFRESH seconds]", "list the jobs again and again", works, "in a file or a pipe the lists follow each other", ofJobs(monitor)},
 	{"RESET", "[/ALLUSERS]", "cancel all jobs", works, "exit code 24 if some of several could not be canceled", ofJobs(reset)},
-	{"CREATE", "[/DOWNLOAD | /UPLOAD | /UPLOAD-REPLY] name", "create a job", works, "", create},
-	{"TRANSFER", "name [/DOWNLOAD | /UPLOAD] [/PRIORITY priority] [/ACLFLAGS letters] [/DYNAMIC] [/DEADLINE seconds] [/DETACHONINTERRUPT] url path [url path ...]", "transfer files", works, "it completes the job itself; /DEADLINE ends the waiting and cancels the job, exit code 11; Ctrl-C cancels the job, 130; with /DETACHONINTERRUPT it goes on, 23", transfer},
+	{"CREATE", "[/DOWNLOAD | /UPLOAD | /UPLOAD-REPLY] name", "create a job", works, "uploads can be set up, and are carried out later", create},
+	{"TRANSFER", "name [/DOWNLOAD | /UPLOAD] [/PRIORITY priority] [/ACLFLAGS letters] [/DYNAMIC] [/DEADLINE seconds] [/DETACHONINTERRUPT] url path [url path ...]", "transfer files", works, "it completes the job itself; /DEADLINE ends the waiting and cancels the job, exit code 11; Ctrl-C cancels the job, 130; with /DETACHONINTERRUPT it goes on, 23; an upload is E_NOTIMPL until uploads come", transfer},
 
 	{"INFO", "job [/VERBOSE]", "show a job", works, "", ofJob(none, info)},
 	{"ADDFILE", "job url path", "add a file to a job", works, "SMB and file: names come later", add(parsePairs)},
 	{"ADDFILESET", "job textfile", "add a set of files to a job", works, "all lines are added, or none", add(fileSet)},
-	{"ADDFILEWITHRANGES", "job url path ranges", "add ranges of a file to a job", works, "a range of no bytes is BG_E_INVALID_RANGE", add(fileWithRanges)},
+	{"ADDFILEWITHRANGES", "job url path ranges", "add ranges of a file to a job", later, "the ranges are kept, but the whole file is fetched; a range of no bytes is BG_E_INVALID_RANGE", add(fileWithRanges)},
 	{"REPLACEREMOTEPREFIX", "job old new", "replace the start of the remote names of a job", works, "", call("replace-remote-prefix", "Replaced the remote prefix of {job}.", setPrefixes)},
 	{"LISTFILES", "job", "list the files of a job", works, "", ofJob(none, listFiles)},
 	{"SUSPEND", "job", "suspend a job", works, "", call("suspend", "Job suspended.", none)},
@@ -44,7 +44,7 @@ var switches = []Switch{
 	{"TAKEOWNERSHIP", "job", "take ownership of a job", works, "", call("own", "Took ownership of {job}.", none)},
 
 	{"GETTYPE", "job", "get the type of a job", works, "", get("type", func(t bits.JobType) answer { return one(typeName(t)) })},
-	{"GETACLFLAGS", "job", "get the ACL flags of a job", later, "", get("file_acl_flags", func(f bits.ACLFlags) answer { return one(showACL(f)) })},
+	{"GETACLFLAGS", "job", "get the ACL flags of a job", works, "", get("file_acl_flags", func(f bits.ACLFlags) answer { return one(showACL(f)) })},
 	{"SETACLFLAGS", "job letters", "set the ACL flags of a job", later, "they are for SMB, which comes later", set("file_acl_flags", setACL)},
 	{"GETBYTESTOTAL", "job", "get the size of a job", works, "", get("progress", func(p bits.JobProgress) answer { return one(size(p.BytesTotal)) })},
 	{"GETBYTESTRANSFERRED", "job", "get the bytes that a job has transferred", works, "bytes on stable storage", get("progress", func(p bits.JobProgress) answer { return value(p.BytesTransferred) })},
@@ -64,7 +64,7 @@ var switches = []Switch{
 	{"GETPRIORITY", "job", "get the priority of a job", works, "", get("priority", value[bits.Priority])},
 	{"SETPRIORITY", "job priority", "set the priority of a job", works, "", set("priority", setWord)},
 	{"GETNOTIFYFLAGS", "job", "get the notify flags of a job", works, "", get("notify_flags", value[bits.NotifyFlags])},
-	{"SETNOTIFYFLAGS", "job sum", "set the notify flags of a job", works, "", set("notify_flags", setNumber)},
+	{"SETNOTIFYFLAGS", "job sum", "set the notify flags of a job", later, "", set("notify_flags", setNumber)},
 	{"GETNOTIFYINTERFACE", "job", "get whether a program is told of a job", works, "", get("notify_interface", func(yes bool) answer { return one(registered(yes)) })},
 	{"GETNOTIFYCMDLINE", "job", "get the notification command line of a job", works, "", get("notify_cmd_line", showCommand)},
 	{"SETNOTIFYCMDLINE", "job program [parameters]", "set the notification command line of a job", later, "a full path; no shell is used", set("notify_cmd_line", setCommand)},

@@ -252,6 +252,40 @@ func (q *Queue) List(keep func(*bits.Job) bool) (jobs []*bits.Job) {
 	return jobs
 }
 
+// Progress returns the progress of the jobs for which keep is true, and copies nothing else.
+func (q *Queue) Progress(keep func(*bits.Job) bool) map[string]bits.JobProgress {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all := map[string]bits.JobProgress{}
+	for id, e := range q.jobs {
+		if keep(e.job) {
+			all[id] = e.progress()
+		}
+	}
+	return all
+}
+
+// progress counts what has arrived besides what is promised.
+func (e *entry) progress() bits.JobProgress {
+	p := e.job.Count()
+	if n, received := e.underWay(); n >= 0 {
+		p.BytesReceived += received - e.job.Files[n].TransferredBytes()
+	}
+	return p
+}
+
+// underWay returns the file that is being transferred, and how much of it has arrived; -1: none.
+func (e *entry) underWay() (file int, received int64) {
+	if e.run == nil {
+		return -1, 0
+	}
+	n := int(e.run.file.Load())
+	if n >= len(e.job.Files) {
+		return -1, 0
+	}
+	return n, max(e.run.received.Load(), e.job.Files[n].TransferredBytes())
+}
+
 // View is what the scheduler sees of a job.
 type View struct {
 	Job  *bits.Job // not to be changed; its files change while they are transferred, and are not to be read
@@ -276,15 +310,13 @@ func (q *Queue) Changed() <-chan struct{} { return q.hub.Changed() }
 // live returns a copy with the fields that are not stored.
 func (q *Queue) live(e *entry) *bits.Job {
 	j := e.job.Clone()
-	if e.run != nil {
-		if n := int(e.run.file.Load()); n < len(j.Files) {
-			j.Files[n].Received = e.run.received.Load()
-		}
-	}
 	for i := range j.Files {
-		j.Files[i].Received = max(j.Files[i].Received, j.Files[i].TransferredBytes())
+		j.Files[i].Received = j.Files[i].TransferredBytes()
 	}
-	j.Progress = j.Count()
+	if n, received := e.underWay(); n >= 0 {
+		j.Files[n].Received = received
+	}
+	j.Progress = e.progress()
 	j.ValidatorAttached = q.hub.Attached(j.ID)
 	j.HeaderNames = j.HeaderList()
 	j.Waiting = q.waiting(e)

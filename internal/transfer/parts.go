@@ -100,12 +100,12 @@ func (b *byteRanges) delimit() error {
 	}
 }
 
-// line reads a line without its end; one that is long, or is not ended, is malformed.
+// line reads a line without its end; one that is long is malformed, and so is the end of the body, but the last delimiter needs no end.
 func (b *byteRanges) line() (string, error) {
 	line, err := b.r.ReadSlice('\n')
-	if err == io.EOF || err == bufio.ErrBufferFull {
+	if err == io.EOF && len(line) == 0 || err == bufio.ErrBufferFull {
 		return "", errMalformed
-	} else if err != nil {
+	} else if err != nil && err != io.EOF {
 		return "", err
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"), nil

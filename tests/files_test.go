@@ -105,6 +105,25 @@ func TestRangesOfRealServers(t *testing.T) {
 	}
 }
 
+// The headers of an answer that is an error are there too.
+func TestResponseHeadersOfAnError(t *testing.T) {
+	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
+	o.Page("/f", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Why", "closed")
+		http.Error(w, "no", http.StatusForbidden)
+	})
+	job := s.Job(o.Trust(), o.Plain+"/f")
+	var headers *string
+	if _, err := s.FileProperty(ctx, job.ID, 0, "http_response_headers", &headers); err != nil || headers != nil {
+		t.Errorf("before the first answer: %v, %v", headers, err)
+	}
+	bitstest.Must(t, s.Resume(ctx, job.ID))
+	s.State(job.ID, bits.StateError)
+	if _, err := s.FileProperty(ctx, job.ID, 0, "http_response_headers", &headers); err != nil || headers == nil || !strings.HasPrefix(*headers, "HTTP/1.1 403 Forbidden\r\n") || !strings.Contains(*headers, "\r\nX-Why: closed\r\n") {
+		t.Errorf("%v, %v", headers, err)
+	}
+}
+
 // filled is what a file has on stable storage.
 func filled(t *testing.T, s *bitstest.Service, id string) (ranges []bits.FileRange) {
 	t.Helper()

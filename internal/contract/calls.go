@@ -110,8 +110,8 @@ var operations = []Operation{
 		return Outcome{Effect: EffectReconnect}, rename(f, args.RemoteName)
 	}),
 	operation("set-validation-state", "IBackgroundCopyFile3::SetValidationState", "The owner's verdict on the content of a finished file: false makes the job ERROR, and Resume fetches the file again.", true, setValidation),
-	operation("request-ranges", "IBackgroundCopyFile6::RequestFileRanges", "Fetch these ranges first, and in on-demand mode nothing else.", true, requestRanges),
-	operation("update-download-position", "IBackgroundCopyFile6::UpdateDownloadPosition", "Fetch from this offset on first.", true, updatePosition),
+	operation("request-ranges", "IBackgroundCopyFile6::RequestFileRanges", "Fetch these ranges first, and in on-demand mode nothing else; a SUSPENDED job needs Resume besides.", true, requestRanges),
+	operation("update-download-position", "IBackgroundCopyFile6::UpdateDownloadPosition", "Fetch from this offset on first, then what is before it.", true, updatePosition),
 }
 
 // Operations returns the table of operations.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"bits"
@@ -83,6 +84,7 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 	}
 	var named, gone []int
 	var failed error
+	folders := map[string]bool{}
 	for i := range j.Files {
 		f := &j.Files[i]
 		if f.Completed {
@@ -99,8 +101,12 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 			gone = append(gone, i)
 		case err == nil || errors.Is(missing, fs.ErrNotExist): // the name is there, though perhaps not on stable storage
 			named = append(named, i)
+			folders[filepath.Dir(f.LocalName)] = true
 		}
 		failed = cmp.Or(failed, err)
+	}
+	for folder := range folders { // once for all files in it
+		failed = cmp.Or(failed, tempfile.Settle(folder))
 	}
 	err = q.observe(id, func(j *bits.Job, c *store.Change) error {
 		j.Completing = false

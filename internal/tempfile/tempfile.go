@@ -234,7 +234,7 @@ func (t *File) Close() error {
 	return nil
 }
 
-// Rename gives the temporary file its final name, in one step, durably.
+// Rename gives the temporary file its final name, in one step; it is durable when Settle has returned.
 // A file of that name is replaced.
 func Rename(temp, local string) error {
 	if info, err := os.Lstat(local); err == nil && !replaceable(info) {
@@ -243,7 +243,7 @@ func Rename(temp, local string) error {
 	if err := os.Rename(temp, local); err != nil {
 		return Error(err, "rename to", local)
 	}
-	return settle(local)
+	return nil
 }
 
 // RenameNew is Rename, but fails with ERROR_FILE_EXISTS if there is a file of that name.
@@ -251,12 +251,13 @@ func RenameNew(temp, local string) error {
 	if err := renameNew(temp, local); err != nil {
 		return Error(err, "rename to", local)
 	}
-	return settle(local)
+	return nil
 }
 
-func settle(local string) error {
-	if err := syncDir(filepath.Dir(local)); err != nil {
-		return Error(err, "sync the folder of", local)
+// Settle makes the names in a folder durable.
+func Settle(dir string) error {
+	if err := syncDir(dir); err != nil {
+		return Error(err, "sync the folder", dir)
 	}
 	return nil
 }

@@ -269,12 +269,15 @@ func setValidation(j *bits.Job, f *bits.File, args Validation, _ Caller) (Outcom
 	return Outcome{Effect: EffectReconnect}, nil
 }
 
-func requestRanges(j *bits.Job, f *bits.File, args Ranges, _ Caller) (Outcome, error) {
+func requestRanges(j *bits.Job, f *bits.File, args Ranges, by Caller) (Outcome, error) {
 	if err := randomAccess(j, f); err != nil {
 		return Outcome{}, err
 	}
 	if len(args.Ranges) == 0 {
 		return Outcome{}, bits.Errorf(hresult.E_INVALIDARG, "cannot request ranges of %s: there are none", f.RemoteName)
+	}
+	if err := by.within(MaxRangesPerFile, len(args.Ranges), "ranges in one request"); err != nil {
+		return Outcome{}, err
 	}
 	requested := f.Requested
 	for _, r := range args.Ranges {

@@ -79,6 +79,7 @@ func read(t *testing.T, name string) exchange {
 type record struct {
 	mu   sync.Mutex
 	file bits.File
+	most int64 // bytes that were ever recorded
 }
 
 func (r *record) Contact(f bits.File, _ bool) error {
@@ -92,6 +93,7 @@ func (r *record) Checkpoint(_ int, done bits.Ranges, _ int64, finished bool) err
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.file.Done, r.file.Finished = done, finished
+	r.most = max(r.most, done.Len())
 	return nil
 }
 

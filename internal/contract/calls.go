@@ -110,8 +110,8 @@ var operations = []Operation{
 		return Outcome{Effect: EffectReconnect}, rename(f, args.RemoteName)
 	}),
 	operation("set-validation-state", "IBackgroundCopyFile3::SetValidationState", "The owner's verdict on the content of a finished file: false makes the job ERROR, and Resume fetches the file again.", true, setValidation),
-	operation("request-ranges", "IBackgroundCopyFile6::RequestFileRanges", "Fetch these ranges first, and in on-demand mode nothing else.", true, requestRanges),
-	operation("update-download-position", "IBackgroundCopyFile6::UpdateDownloadPosition", "Fetch from this offset on first.", true, updatePosition),
+	operation("request-ranges", "IBackgroundCopyFile6::RequestFileRanges", "Fetch these ranges first, and in on-demand mode nothing else; a SUSPENDED job needs Resume besides.", true, requestRanges),
+	operation("update-download-position", "IBackgroundCopyFile6::UpdateDownloadPosition", "Fetch from this offset on first, then what is before it.", true, updatePosition),
 }
 
 // Operations returns the table of operations.
@@ -160,7 +160,7 @@ func rename(f *bits.File, to string) error {
 	}
 	if to != f.RemoteName {
 		f.RemoteName, f.Original, f.NoRanges = to, "", false
-		f.Renamed = f.Renamed || len(f.Done) > 0
+		f.Renamed = f.Renamed || !f.Finished && f.Validator != nil // also if the first bytes are only under way
 	}
 	return nil
 }
@@ -269,12 +269,15 @@ func setValidation(j *bits.Job, f *bits.File, args Validation, _ Caller) (Outcom
 	return Outcome{Effect: EffectReconnect}, nil
 }
 
-func requestRanges(j *bits.Job, f *bits.File, args Ranges, _ Caller) (Outcome, error) {
+func requestRanges(j *bits.Job, f *bits.File, args Ranges, by Caller) (Outcome, error) {
 	if err := randomAccess(j, f); err != nil {
 		return Outcome{}, err
 	}
 	if len(args.Ranges) == 0 {
 		return Outcome{}, bits.Errorf(hresult.E_INVALIDARG, "cannot request ranges of %s: there are none", f.RemoteName)
+	}
+	if err := by.within(MaxRangesPerFile, len(args.Ranges), "ranges in one request"); err != nil {
+		return Outcome{}, err
 	}
 	requested := f.Requested
 	for _, r := range args.Ranges {

@@ -196,7 +196,7 @@ var fileProperties = []FileProperty{
 	{"validation_state", "IBackgroundCopyFile3::GetValidationState", "the owner's verdict on the content; false also before there is one", of(func(f *bits.File) any { return f.Valid })},
 	{"downloaded_from_peer", "IBackgroundCopyFile3::IsDownloadedFromPeer", "whether a byte of it came from a peer", of(func(*bits.File) any { return false })},
 	{"peer_download_stats", "IBackgroundCopyFile4::GetPeerDownloadStats", "bytes from the origin and from peers", of(func(f *bits.File) any { return peerStats{FromOrigin: f.TransferredBytes()} })},
-	{"http_response_headers", "IBackgroundCopyFile5::GetProperty BITS_FILE_PROPERTY_ID_HTTP_RESPONSE_HEADERS", "the headers of the last answer, lines that end with CRLF; null: none yet", of(func(f *bits.File) any {
+	{"http_response_headers", "IBackgroundCopyFile5::GetProperty BITS_FILE_PROPERTY_ID_HTTP_RESPONSE_HEADERS", "the status line and the headers of the last answer, at most 64 KiB in lines that end with CRLF; null: none yet", of(func(f *bits.File) any {
 		if f.ResponseHeaders == "" {
 			return nil
 		}

@@ -159,7 +159,7 @@ var properties = []Property{
 		}
 		return nil
 	}),
-	field("on_demand_mode", "BITS_JOB_PROPERTY_ON_DEMAND_MODE", "only the ranges that were requested are fetched; default false", func(j *bits.Job) *bool { return &j.OnDemand }, nil).of(downloadsOnly, bits.Download).reconnects(),
+	field("on_demand_mode", "BITS_JOB_PROPERTY_ON_DEMAND_MODE", "only the ranges that were requested are fetched, then the job is SUSPENDED, or TRANSFERRED if its files are whole; default false", func(j *bits.Job) *bool { return &j.OnDemand }, nil).of(downloadsOnly, bits.Download).reconnects(),
 	field("helper_token_flags", "SetHelperTokenFlags GetHelperTokenFlags", "where the helper token is used: sum of 1 local files, 2 network; default 0", func(j *bits.Job) *bits.HelperTokenFlags { return &j.HelperTokenFlags }, word(bits.AllTokenFlags, hresult.E_INVALIDARG)).reconnects(),
 	field("reply_file_name", "SetReplyFileName GetReplyFileName", "full path of the reply; empty: beside the uploaded file; until the reply arrives", func(j *bits.Job) *string { return &j.ReplyFileName }, nil).of(hresult.E_NOTIMPL, bits.UploadReply).before(beforeReply, hresult.BG_E_INVALID_STATE),
 	field("auto_complete", "", "Complete by itself when TRANSFERRED; default false", func(j *bits.Job) *bool { return &j.AutoComplete }, nil),

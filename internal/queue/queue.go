@@ -6,12 +6,12 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -62,6 +62,7 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 	now := time.Now()
 	for _, j := range jobs {
 		q.turn++
+		j.HTTPMethod = cmp.Or(j.HTTPMethod, contract.DefaultMethod(j.Type)) // there was none to choose in older versions
 		// A time that a wrong clock has put far ahead is not waited for.
 		if j.TransientSince != nil && j.TransientSince.After(now) {
 			j.TransientSince = &now
@@ -151,7 +152,7 @@ func (q *Queue) Create(by contract.Caller, spec bits.Spec) (*bits.Job, error) {
 	}
 	q.jobs[j.ID] = &entry{job: j}
 	err = q.locked(j.ID, func(j *bits.Job, c *store.Change) error {
-		c.Files = numbers(j.Files)
+		c.Files = all(j.Files)
 		c.Events = append(c.Events, stateEvent(j))
 		if spec.Resume {
 			return resume(j)
@@ -178,20 +179,22 @@ func (q *Queue) count(owner string) (mine, all int) {
 	return mine, all
 }
 
-// name gives temporary names to the files that have none.
+// name gives every file its temporary name; a high-performance job writes to the final one.
 func name(j *bits.Job) {
 	for i := range j.Files {
 		if f := &j.Files[i]; f.Temporary == "" && j.Type == bits.Download {
-			f.Temporary = tempfile.Name(f.LocalName, fmt.Sprintf("%s-%d", j.ID, f.Number))
+			if f.Temporary = f.LocalName; !j.HighPerformance {
+				f.Temporary = tempfile.Name(f.LocalName, fmt.Sprintf("%s-%d", j.ID, f.Number))
+			}
 		}
 	}
 }
 
-func numbers(files []bits.File) (n []int) {
+func all(files []bits.File) (list []*bits.File) {
 	for i := range files {
-		n = append(n, i)
+		list = append(list, &files[i])
 	}
-	return n
+	return list
 }
 
 // Do carries out a call on a job.
@@ -205,7 +208,8 @@ func (q *Queue) Do(id string, call contract.Call, by contract.Caller) (contract.
 	if err != nil {
 		return done, err
 	}
-	err = q.change(id, func(j *bits.Job, c *store.Change) (err error) {
+	q.mu.Lock()
+	err = q.locked(id, func(j *bits.Job, c *store.Change) (err error) {
 		before := q.jobs[id].job
 		if done, err = call.Apply(j, by); err != nil {
 			return err
@@ -213,110 +217,20 @@ func (q *Queue) Do(id string, call contract.Call, by contract.Caller) (contract.
 		name(j)
 		for i := range j.Files {
 			if i >= len(before.Files) || !reflect.DeepEqual(before.Files[i], j.Files[i]) {
-				c.Files = append(c.Files, i)
+				c.Files = append(c.Files, &j.Files[i])
 			}
 		}
 		return nil
 	})
+	// What the run reports from here on would be of what was before the change.
+	if run := q.running(id); err == nil && run != nil && done.Effect == contract.EffectReconnect {
+		run.Stop()
+	}
+	q.mu.Unlock()
 	if err == nil && done.Effect == contract.EffectReconnect {
 		q.halt(id)
 	}
 	return done, err
-}
-
-// Get returns a job as it is now.
-func (q *Queue) Get(id string) (*bits.Job, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	e := q.jobs[id]
-	if e == nil {
-		return nil, notFound(id)
-	}
-	return q.live(e), nil
-}
-
-// List returns the jobs for which keep is true, oldest first.
-func (q *Queue) List(keep func(*bits.Job) bool) (jobs []*bits.Job) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, e := range q.jobs {
-		if keep(e.job) {
-			jobs = append(jobs, q.live(e))
-		}
-	}
-	slices.SortFunc(jobs, func(a, b *bits.Job) int { return a.Created.Compare(b.Created) })
-	return jobs
-}
-
-// View is what the scheduler sees of a job.
-type View struct {
-	Job  *bits.Job // not to be changed
-	Run  *Run
-	Turn uint64
-}
-
-// Snapshot returns all jobs, without the live parts.
-func (q *Queue) Snapshot() []View {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	views := make([]View, 0, len(q.jobs))
-	for _, e := range q.jobs {
-		views = append(views, View{e.job, e.run, e.turn})
-	}
-	return views
-}
-
-// Changed returns a channel that is closed at the next change of any job.
-func (q *Queue) Changed() <-chan struct{} { return q.hub.Changed() }
-
-// live returns a copy with the fields that are not stored.
-func (q *Queue) live(e *entry) *bits.Job {
-	j := e.job.Clone()
-	if e.run != nil {
-		if n := int(e.run.file.Load()); n < len(j.Files) {
-			j.Files[n].Received = e.run.received.Load()
-		}
-	}
-	for i := range j.Files {
-		j.Files[i].Received = max(j.Files[i].Received, j.Files[i].TransferredBytes())
-	}
-	j.Progress = j.Count()
-	j.ValidatorAttached = q.hub.Attached(j.ID)
-	j.HeaderNames = j.HeaderList()
-	j.Waiting = q.waiting(e)
-	return j
-}
-
-// waiting says why the job does not move.
-func (q *Queue) waiting(e *entry) *bits.Waiting {
-	j := e.job
-	switch j.State {
-	case bits.StateSuspended:
-		if len(j.Files) == 0 {
-			return &bits.Waiting{Code: hresult.BG_E_EMPTY, Reason: "it has no files yet"}
-		}
-		return &bits.Waiting{Reason: "its owner has not resumed it"}
-	case bits.StateConnecting:
-		if endpoint := q.hub.Asking(j.ID); endpoint != "" {
-			return &bits.Waiting{Reason: "it waits for the application's verdict on the certificate of " + endpoint}
-		}
-	case bits.StateQueued:
-		ahead := 0
-		for _, o := range q.jobs {
-			before := o.job.Priority < j.Priority || o.job.Priority == j.Priority && o.turn < e.turn
-			if o != e && o.job.Owner == j.Owner && (o.job.Priority == bits.Foreground) == (j.Priority == bits.Foreground) && (o.job.State.Running() || o.job.State == bits.StateQueued && before) {
-				ahead++
-			}
-		}
-		return &bits.Waiting{Reason: fmt.Sprintf("it waits for its turn; jobs before it: %d", ahead)}
-	case bits.StateTransientError:
-		return &bits.Waiting{Code: j.Error.Code, Reason: j.Error.Message, Until: j.NextRetry}
-	case bits.StateError:
-		return &bits.Waiting{Code: j.Error.Code, Reason: j.Error.Message}
-	case bits.StateTransferred:
-		return &bits.Waiting{Reason: "all files are there; its owner has not completed it"}
-	}
-	return nil
 }
 
 // change makes one step: f works on a copy, the copy is written, then it takes the place of the old one.
@@ -335,6 +249,11 @@ func (q *Queue) locked(id string, f func(*bits.Job, *store.Change) error) error 
 	if err != nil {
 		return err
 	}
+	return q.save(e, c)
+}
+
+// save records a change, and installs it.
+func (q *Queue) save(e *entry, c *store.Change) error {
 	// A commit that was begun is finished, whatever becomes of the caller.
 	if e.run != nil {
 		c.Accepted = e.run.accepted
@@ -356,11 +275,31 @@ func (e *entry) changed(f func(*bits.Job, *store.Change) error) (*store.Change, 
 	if err := f(j, c); err != nil {
 		return nil, err
 	}
-	j.Modified, j.Expiring = time.Now(), nil
-	if j.State != e.job.State {
-		c.Events = append(c.Events, stateEvent(j))
+	return e.stamped(c), nil
+}
+
+// stamped adds to a change what goes with every one.
+func (e *entry) stamped(c *store.Change) *store.Change {
+	c.Job.Modified, c.Job.Expiring = time.Now(), nil
+	if c.Job.State != e.job.State {
+		c.Events = append(c.Events, stateEvent(c.Job))
 	}
-	return c, nil
+	return c
+}
+
+// report is change for what a run tells of one file: that file alone is copied, so that the other files of its job cost nothing.
+// The list of files is shared with the job before; so nobody reads it without the lock.
+func (q *Queue) report(e *entry, number int, f func(*bits.Job, *bits.File) error) error {
+	j, file := *e.job, e.job.Files[number]
+	if err := f(&j, &file); err != nil {
+		return err
+	}
+	c := e.stamped(&store.Change{Job: &j, Files: []*bits.File{&file}})
+	if err := q.save(e, c); err != nil {
+		return err
+	}
+	j.Files[number] = file
+	return nil
 }
 
 func (q *Queue) install(e *entry, j *bits.Job) {

@@ -113,6 +113,23 @@ func Create(path string) (*File, error) {
 	if err := Remove(path); err != nil {
 		return nil, err
 	}
+	return createNew(path)
+}
+
+// CreateAt makes the file at its final name at once. With replace a file of that name is removed first, but never a device or a pipe;
+// without it ERROR_FILE_EXISTS if there is anything.
+func CreateAt(local string, replace bool) (*File, error) {
+	info, err := os.Lstat(local)
+	switch {
+	case err != nil || !replace:
+		return createNew(local) // which says best what is wrong
+	case !replaceable(info):
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot write to %s: it is a folder or a device", local).In(bits.ContextLocalFile)
+	}
+	return Create(local)
+}
+
+func createNew(path string) (*File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
 	if err != nil {
 		return nil, Error(err, "make", path)
@@ -248,7 +265,7 @@ func (t *File) Close() error {
 	return nil
 }
 
-// Rename gives the temporary file its final name, in one step, durably.
+// Rename gives the temporary file its final name, in one step; it is durable when Settle has returned.
 // A file of that name is replaced.
 func Rename(temp, local string) error {
 	if info, err := os.Lstat(local); err == nil && !replaceable(info) {
@@ -257,7 +274,7 @@ func Rename(temp, local string) error {
 	if err := os.Rename(temp, local); err != nil {
 		return Error(err, "rename to", local)
 	}
-	return settle(local)
+	return nil
 }
 
 // RenameNew is Rename, but fails with ERROR_FILE_EXISTS if there is a file of that name.
@@ -265,12 +282,13 @@ func RenameNew(temp, local string) error {
 	if err := renameNew(temp, local); err != nil {
 		return Error(err, "rename to", local)
 	}
-	return settle(local)
+	return nil
 }
 
-func settle(local string) error {
-	if err := syncDir(filepath.Dir(local)); err != nil {
-		return Error(err, "sync the folder of", local)
+// Settle makes the names in a folder durable.
+func Settle(dir string) error {
+	if err := syncDir(dir); err != nil {
+		return Error(err, "sync the folder", dir)
 	}
 	return nil
 }

@@ -1,0 +1,136 @@
+package queue
+
+import (
+	"fmt"
+	"slices"
+
+	"bits"
+	"bits/hresult"
+)
+
+// Get returns a job as it is now.
+func (q *Queue) Get(id string) (*bits.Job, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.jobs[id]
+	if e == nil {
+		return nil, notFound(id)
+	}
+	return q.live(e), nil
+}
+
+// List returns the jobs for which keep is true, oldest first.
+func (q *Queue) List(keep func(*bits.Job) bool) (jobs []*bits.Job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range q.jobs {
+		if keep(e.job) {
+			jobs = append(jobs, q.live(e))
+		}
+	}
+	slices.SortFunc(jobs, func(a, b *bits.Job) int { return a.Created.Compare(b.Created) })
+	return jobs
+}
+
+// Progress returns the progress of the jobs for which keep is true, and copies nothing else.
+func (q *Queue) Progress(keep func(*bits.Job) bool) map[string]bits.JobProgress {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all := map[string]bits.JobProgress{}
+	for id, e := range q.jobs {
+		if keep(e.job) {
+			all[id] = e.progress()
+		}
+	}
+	return all
+}
+
+// progress counts what has arrived besides what is promised.
+func (e *entry) progress() bits.JobProgress {
+	p := e.job.Count()
+	if n, received := e.underWay(); n >= 0 {
+		p.BytesReceived += received - e.job.Files[n].TransferredBytes()
+	}
+	return p
+}
+
+// underWay returns the file that is being transferred, and how much of it has arrived; -1: none.
+func (e *entry) underWay() (file int, received int64) {
+	if e.run == nil {
+		return -1, 0
+	}
+	n := int(e.run.file.Load())
+	if n >= len(e.job.Files) {
+		return -1, 0
+	}
+	return n, max(e.run.received.Load(), e.job.Files[n].TransferredBytes())
+}
+
+// View is what the scheduler sees of a job.
+type View struct {
+	Job  *bits.Job // not to be changed; its files change while they are transferred, and are not to be read
+	Run  *Run
+	Turn uint64
+}
+
+// Snapshot returns all jobs, without the live parts.
+func (q *Queue) Snapshot() []View {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	views := make([]View, 0, len(q.jobs))
+	for _, e := range q.jobs {
+		views = append(views, View{e.job, e.run, e.turn})
+	}
+	return views
+}
+
+// Changed returns a channel that is closed at the next change of any job.
+func (q *Queue) Changed() <-chan struct{} { return q.hub.Changed() }
+
+// live returns a copy with the fields that are not stored.
+func (q *Queue) live(e *entry) *bits.Job {
+	j := e.job.Clone()
+	for i := range j.Files {
+		j.Files[i].Received = j.Files[i].TransferredBytes()
+	}
+	if n, received := e.underWay(); n >= 0 {
+		j.Files[n].Received = received
+	}
+	j.Progress = e.progress()
+	j.ValidatorAttached = q.hub.Attached(j.ID)
+	j.HeaderNames = j.HeaderList()
+	j.Waiting = q.waiting(e)
+	return j
+}
+
+// waiting says why the job does not move.
+func (q *Queue) waiting(e *entry) *bits.Waiting {
+	j := e.job
+	switch j.State {
+	case bits.StateSuspended:
+		if len(j.Files) == 0 {
+			return &bits.Waiting{Code: hresult.BG_E_EMPTY, Reason: "it has no files yet"}
+		}
+		return &bits.Waiting{Reason: "its owner has not resumed it"}
+	case bits.StateConnecting:
+		if endpoint := q.hub.Asking(j.ID); endpoint != "" {
+			return &bits.Waiting{Reason: "it waits for the application's verdict on the certificate of " + endpoint}
+		}
+	case bits.StateQueued:
+		ahead := 0
+		for _, o := range q.jobs {
+			before := o.job.Priority < j.Priority || o.job.Priority == j.Priority && o.turn < e.turn
+			if o != e && o.job.Owner == j.Owner && (o.job.Priority == bits.Foreground) == (j.Priority == bits.Foreground) && (o.job.State.Running() || o.job.State == bits.StateQueued && before) {
+				ahead++
+			}
+		}
+		return &bits.Waiting{Reason: fmt.Sprintf("it waits for its turn; jobs before it: %d", ahead)}
+	case bits.StateTransientError:
+		return &bits.Waiting{Code: j.Error.Code, Reason: j.Error.Message, Until: j.NextRetry}
+	case bits.StateError:
+		return &bits.Waiting{Code: j.Error.Code, Reason: j.Error.Message}
+	case bits.StateTransferred:
+		return &bits.Waiting{Reason: "all files are there; its owner has not completed it"}
+	}
+	return nil
+}

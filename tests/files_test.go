@@ -243,6 +243,49 @@ func TestSetRemoteNameBetweenServers(t *testing.T) {
 	}
 }
 
+// A finished file that gets another name is not fetched again.
+func TestSetRemoteNameOfAFinishedFile(t *testing.T) {
+	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
+	o.File("/f", []byte("old"))
+	o.File("/g", []byte("new"))
+	job := s.Job(o.Trust(), o.Plain+"/f")
+	bitstest.Must(t, s.Resume(ctx, job.ID))
+	s.State(job.ID, bits.StateTransferred)
+	_, err := s.FileCall(ctx, job.ID, 0, "set-remote-name", contract.RemoteName{RemoteName: o.Plain + "/g"})
+	bitstest.Must(t, err, s.Resume(ctx, job.ID))
+	now := s.State(job.ID, bits.StateTransferred)
+	code, err := s.Complete(ctx, job.ID)
+	bitstest.Must(t, err)
+	if there, err := os.ReadFile(s.Path("f")); err != nil || string(there) != "old" || code != hresult.S_OK || now.Files[0].RemoteName != o.Plain+"/g" || len(o.Seen()) != 1 {
+		t.Errorf("%q, %v, %v, %+v, %q", there, err, code, now.Files[0], o.Seen())
+	}
+}
+
+// A request of a running job takes hold at once: it comes before the rest.
+func TestRequestWhileRunning(t *testing.T) {
+	s := bitstest.Start(t)
+	data := bitstest.Content(13, 12_000_000)
+	url := real(t)["nginx"]("f", data, time.Now().Add(-time.Hour)) + "slow/f"
+	job, err := s.Create(ctx, spec(s, url, "f", nil, nil))
+	bitstest.Must(t, err, s.Resume(ctx, job.ID))
+	s.Until(job.ID, func(j *bits.Job) bool { return j.Files[0].Received > 0 })
+	_, err = s.FileCall(ctx, job.ID, 0, "request-ranges", contract.Ranges{Ranges: []bits.FileRange{{Offset: 11_000_000, Length: 10}, {Offset: 8_000_000, Length: 10}}})
+	bitstest.Must(t, err)
+	now := s.Until(job.ID, func(j *bits.Job) bool {
+		return len(j.Files[0].Done.Gaps(bits.Range{Start: 11_000_000, End: 11_000_010})) == 0
+	})
+	if d := now.Files[0].Done; d.Len() > 6_000_000 || len(d.Gaps(bits.Range{Start: 8_000_000, End: 8_000_010})) > 0 {
+		t.Errorf("%v", d)
+	}
+	bitstest.Must(t, s.Suspend(ctx, job.ID), s.Resume(ctx, job.ID))
+	s.State(job.ID, bits.StateTransferred)
+	_, err = s.Complete(ctx, job.ID)
+	bitstest.Must(t, err)
+	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
+		t.Errorf("the file differs: %v", err)
+	}
+}
+
 // SetRemoteName of a running job takes hold at once, and what the old run had begun to say is not taken for an answer of the new name.
 func TestSetRemoteNameWhileRunning(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)

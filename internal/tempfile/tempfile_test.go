@@ -153,6 +153,33 @@ func TestNothingOfOthersIsWrittenTo(t *testing.T) {
 	}
 }
 
+// At a final name a file or a link is replaced, but only if that is allowed.
+func TestCreateAt(t *testing.T) {
+	dir := t.TempDir()
+	local, link := filepath.Join(dir, "f"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(local, []byte("old"), 0o644), os.Symlink(local, link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{local, link} {
+		if _, err := tempfile.CreateAt(path, false); bits.AsError(err).Code != hresult.ERROR_FILE_EXISTS {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	f, err := tempfile.CreateAt(link, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte("new"), 0)
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{local: "old", link: "new"} {
+		if there, err := os.ReadFile(path); err != nil || string(there) != want {
+			t.Errorf("%s: %q, %v", path, there, err)
+		}
+	}
+}
+
 // Devices, pipes and sockets are never replaced.
 func TestSpecialTargets(t *testing.T) {
 	dir := t.TempDir()
@@ -161,7 +188,8 @@ func TestSpecialTargets(t *testing.T) {
 		t.Skip(err)
 	}
 	os.WriteFile(temp, []byte("x"), 0o600)
-	for name, err := range map[string]error{"check": tempfile.Check(pipe), "rename": tempfile.Rename(temp, pipe), "device": tempfile.Check(os.DevNull)} {
+	_, created := tempfile.CreateAt(pipe, true)
+	for name, err := range map[string]error{"check": tempfile.Check(pipe), "rename": tempfile.Rename(temp, pipe), "device": tempfile.Check(os.DevNull), "create": created} {
 		if bits.AsError(err).Code != hresult.E_ACCESSDENIED {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -248,12 +248,12 @@ func TestSetRemoteNameOfAFinishedFile(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("old"))
 	o.File("/g", []byte("new"))
-	job := s.Job(o.Trust(), o.Plain+"/f")
+	job := s.NewJob(o.Trust(), o.Plain+"/f")
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	_, err := s.FileCall(ctx, job.ID, 0, "set-remote-name", contract.RemoteName{RemoteName: o.Plain + "/g"})
 	bitstest.Must(t, err, s.Resume(ctx, job.ID))
-	now := s.State(job.ID, bits.StateTransferred)
+	now := s.Await(job.ID, bits.StateTransferred)
 	code, err := s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)
 	if there, err := os.ReadFile(s.Path("f")); err != nil || string(there) != "old" || code != hresult.S_OK || now.Files[0].RemoteName != o.Plain+"/g" || len(o.Seen()) != 1 {
@@ -278,7 +278,7 @@ func TestRequestWhileRunning(t *testing.T) {
 		t.Errorf("%v", d)
 	}
 	bitstest.Must(t, s.Suspend(ctx, job.ID), s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	_, err = s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)
 	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {

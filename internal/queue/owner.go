@@ -125,7 +125,7 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 	if failed != nil || err != nil {
 		return 0, cmp.Or(failed, err)
 	}
-	q.hub.Remove(id)
+	q.hub.Remove(id, notify.Certificates)
 	if j, err = q.Get(id); err == nil && code == hresult.BG_S_PARTIAL_COMPLETE && !clean(j) {
 		code = hresult.BG_S_UNABLE_TO_DELETE_FILES
 	}
@@ -167,7 +167,7 @@ func (q *Queue) end(id string, a bits.Action) (hresult.Code, error) {
 		return 0, err
 	}
 	q.halt(id)
-	q.hub.Remove(id)
+	q.hub.Remove(id, notify.Certificates)
 	j, err := q.Get(id)
 	if err == nil && !clean(j) {
 		return hresult.BG_S_UNABLE_TO_DELETE_FILES, nil
@@ -189,8 +189,8 @@ func (q *Queue) halt(id string) {
 	}
 }
 
-// Own makes the caller the owner of the job, and removes what the owner before trusted it with: custom headers, and the variables of
-// proxies, which may hold passwords.
+// Own makes the caller the owner of the job, and removes what the owner before trusted it with: custom headers, the variables of
+// proxies, which may hold passwords, and the notification command. His application is told nothing more.
 // The requirement of a validator stays, but nothing is remembered as accepted: the job fails closed.
 func (q *Queue) Own(id, owner string) error {
 	defer q.hold(id)()
@@ -199,7 +199,9 @@ func (q *Queue) Own(id, owner string) error {
 			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take job %s: it is %s", id, j.State)
 		}
 		j.Owner, j.Secrets, c.ForgetAccepted = owner, j.Secrets.ForAnother(), true
-		q.hub.Remove(id)
+		j.NotifyCommand, j.NotifyUser = nil, ""
+		q.hub.Remove(id, notify.Certificates)
+		q.hub.Remove(id, notify.Notifications)
 		return nil
 	})
 }
@@ -265,10 +267,10 @@ func (q *Queue) setValidator(id string, on bool, allowed func(*bits.Job) error) 
 		return nil, err
 	}
 	if !on {
-		q.hub.Remove(id)
+		q.hub.Remove(id, notify.Certificates)
 		return nil, nil
 	}
-	return q.hub.Register(id), nil
+	return q.hub.Register(id, notify.Certificates, notify.Listener{}), nil
 }
 
 // refuse makes a job whose Complete failed by itself an ERROR that its owner can see.

@@ -43,6 +43,8 @@ type entry struct {
 	run  *Run
 	turn uint64 // grows with each entry into QUEUED: the round robin
 	held int    // no run begins while it is above zero
+
+	changes uint64 // that JobModification is for
 }
 
 // Open loads the jobs from the store.
@@ -63,6 +65,7 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 		if at := now.Add(retryDelay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
 			j.NextRetry = &at
 		}
+		notices(j, j, numbers(j.Files)) // of an older program, which kept none
 		q.jobs[j.ID] = &entry{job: j, turn: q.turn}
 		if j.State.Running() {
 			if err := q.change(j.ID, func(j *bits.Job, _ *store.Change) error { return move(j, bits.Yield) }); err != nil {
@@ -244,11 +247,13 @@ func (q *Queue) List(keep func(*bits.Job) bool) (jobs []*bits.Job) {
 	return jobs
 }
 
-// View is what the scheduler sees of a job.
+// View is what the scheduler and the notifier see of a job.
 type View struct {
 	Job  *bits.Job // not to be changed
 	Run  *Run
 	Turn uint64
+
+	Changes uint64 // grows with each change that JobModification is for
 }
 
 // Snapshot returns all jobs, without the live parts.
@@ -257,7 +262,7 @@ func (q *Queue) Snapshot() []View {
 	defer q.mu.Unlock()
 	views := make([]View, 0, len(q.jobs))
 	for _, e := range q.jobs {
-		views = append(views, View{e.job, e.run, e.turn})
+		views = append(views, View{e.job, e.run, e.turn, e.changes})
 	}
 	return views
 }
@@ -277,7 +282,8 @@ func (q *Queue) live(e *entry) *bits.Job {
 		j.Files[i].Received = max(j.Files[i].Received, j.Files[i].TransferredBytes())
 	}
 	j.Progress = j.Count()
-	j.ValidatorAttached = q.hub.Attached(j.ID)
+	j.ValidatorAttached = q.hub.Attached(j.ID, notify.Certificates) != nil
+	j.NotifyAttached = q.hub.Attached(j.ID, notify.Notifications) != nil
 	j.HeaderNames = j.HeaderList()
 	j.Waiting = q.waiting(e)
 	return j
@@ -352,6 +358,7 @@ func (e *entry) changed(f func(*bits.Job, *store.Change) error) (*store.Change, 
 	if err := f(j, c); err != nil {
 		return nil, err
 	}
+	notices(e.job, j, c.Files)
 	j.Modified, j.Expiring = time.Now(), nil
 	if j.State != e.job.State {
 		c.Events = append(c.Events, stateEvent(j))
@@ -363,6 +370,9 @@ func (q *Queue) install(e *entry, j *bits.Job) {
 	if j.State == bits.StateQueued && e.job.State != bits.StateQueued {
 		q.turn++
 		e.turn = q.turn
+	}
+	if !arrived(e.job, j) {
+		e.changes++
 	}
 	e.job = j
 	q.hub.Wake()

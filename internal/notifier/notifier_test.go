@@ -581,7 +581,7 @@ func TestModification(t *testing.T) {
 		r.transfer(j, 2, nil) // the entry into TRANSFERRED is none
 		time.Sleep(time.Minute)
 		// What came after the beginning of the transfer is told late.
-		want := []string{"JobModification@", "JobModification@1s", "JobModification@1m2.5s", "JobModification@1m3.5s", "JobModification@2s", "JobModification@3s", "JobTransferred@1m2.5s"}
+		want := []string{"JobModification@", "JobModification@1m2.5s", "JobModification@1m3.5s", "JobModification@1s", "JobModification@2s", "JobModification@3s", "JobTransferred@1m2.5s"}
 		got := r.told()
 		slices.Sort(got)
 		if !slices.Equal(got, want) {

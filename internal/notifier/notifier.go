@@ -53,7 +53,7 @@ type Notifier struct {
 	mu      sync.Mutex
 	jobs    map[string]*state
 	open    [2]map[string]int // by owner: callbacks that are called, commands that run
-	started map[string]int    // by owner and application: processes that run
+	started map[string]bool   // by owner and application: a process runs
 }
 
 // state is what is under way, or was tried, with one job.
@@ -69,6 +69,7 @@ type state struct {
 
 	attach   time.Time // until then an application that was started may attach itself; zero: none was
 	activate time.Time // none is started before
+	shares   string    // the process of another job from which an object is expected; see started
 
 	light [2]light            // JobModification, FileRangesTransferred
 	seen  uint64              // the changes that JobModification has told
@@ -86,7 +87,7 @@ type light struct {
 func New(q *queue.Queue, hub *notify.Hub, p Programs, commands bool, log *slog.Logger) *Notifier {
 	return &Notifier{
 		queue: q, hub: hub, programs: p, commands: commands, log: log,
-		kick: make(chan struct{}, 1), jobs: map[string]*state{}, started: map[string]int{},
+		kick: make(chan struct{}, 1), jobs: map[string]*state{}, started: map[string]bool{},
 		open: [2]map[string]int{{}, {}},
 	}
 }
@@ -233,7 +234,7 @@ func (n *Notifier) state(v queue.View) *state {
 		s.object, s.refused, s.failures, s.call = object, false, 0, time.Time{}
 		s.told = nil
 		if object != nil {
-			s.seen, s.attach = object.Since, time.Time{}
+			s.seen, s.attach, s.shares = object.Since, time.Time{}, ""
 		}
 	}
 	return s
@@ -366,21 +367,26 @@ func (n *Notifier) run(ctx context.Context, j *bits.Job, s *state, d due) {
 func (n *Notifier) start(ctx context.Context, j *bits.Job, s *state) {
 	s.attach = time.Now().Add(AttachTime)
 	s.activate = s.attach.Add(j.MinimumRetryDelay.Duration())
+	defer n.look()
 	key := j.Owner + " " + j.NotificationCLSID
-	if n.started[key] == 0 {
-		n.started[key]++
-		go func() {
-			err := n.programs.Activate(ctx, j)
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			if n.started[key]--; n.started[key] == 0 {
-				delete(n.started, key)
-			}
-			if err != nil && !s.attach.IsZero() {
-				s.attach = time.Now() // nothing will come of it
-			}
-			n.look()
-		}()
+	if n.started[key] {
+		s.shares = key
+		return
 	}
-	n.look()
+	n.started[key] = true
+	go func() {
+		err := n.programs.Activate(ctx, j)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		defer n.look()
+		delete(n.started, key)
+		if err != nil && !s.attach.IsZero() {
+			s.attach = time.Now() // nothing will come of it
+		}
+		for _, o := range n.jobs {
+			if o.shares == key { // it may have one of its own
+				o.shares, o.attach, o.activate = "", time.Time{}, time.Time{}
+			}
+		}
+	}()
 }

@@ -42,6 +42,7 @@ type rig struct {
 	command    func(j *bits.Job) error // nil: succeeds
 	activate   func(j *bits.Job) error // nil: no application is registered
 	noCommands bool
+	notifier   *notifier.Notifier
 	end        func()
 
 	mu  sync.Mutex
@@ -92,9 +93,9 @@ func (r *rig) start() {
 	r.Queue, err = queue.Open(ctx, s, r.hub)
 	must(r.t, err)
 	done := make(chan bool)
-	n := notifier.New(r.Queue, r.hub, r, !r.noCommands, slog.New(slog.DiscardHandler))
+	r.notifier = notifier.New(r.Queue, r.hub, r, !r.noCommands, slog.New(slog.DiscardHandler))
 	go func() {
-		n.Run(ctx)
+		r.notifier.Run(ctx)
 		close(done)
 	}()
 	r.end = func() {
@@ -678,3 +679,55 @@ func TestCallbackMayComplete(t *testing.T) {
 }
 
 func writeFile(name string) error { return os.WriteFile(name, []byte("0123456789"), 0o600) }
+
+// One process of an application runs for all jobs of a user; what it does not take while it runs has the next one.
+func TestOneProcessAtATime(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.activate = func(j *bits.Job) error {
+			object := r.attach(j, plain) // this application is for one job
+			time.Sleep(time.Minute)
+			r.hub.Gone(object)
+			r.hub.Wake()
+			return nil
+		}
+		for _, owner := range []string{"me", "me", "other"} {
+			r.transfer(r.job(owner, map[string]any{"notification_clsid": application}), 2, nil)
+		}
+		time.Sleep(time.Hour)
+		got, want := r.told(), []string{"JobTransferred@", "JobTransferred@", "JobTransferred@1m", "activate@", "activate@", "activate@1m"}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("told %v\nwant %v", got, want)
+		}
+	})
+}
+
+// The service has work as long as something can be told without an application that comes by itself.
+func TestBusy(t *testing.T) {
+	command := map[string]any{"program": "/p"}
+	for name, c := range map[string]struct {
+		job   map[string]any
+		do    func(*rig, *bits.Job)
+		still bool
+	}{
+		"nothing has happened":     {map[string]any{"notify_cmd_line": command}, func(*rig, *bits.Job) {}, false},
+		"nobody to tell":           {nil, func(r *rig, j *bits.Job) { r.transfer(j, 2, nil) }, false},
+		"a command that fails":     {map[string]any{"notify_cmd_line": command}, func(r *rig, j *bits.Job) { r.transfer(j, 2, nil) }, true},
+		"a command, not asked for": {map[string]any{"notify_cmd_line": command, "notify_flags": 4}, func(r *rig, j *bits.Job) { r.transfer(j, 2, nil) }, false},
+		"a command that was run":   {map[string]any{"notify_cmd_line": command}, func(r *rig, j *bits.Job) { r.command = nil; r.transfer(j, 2, nil) }, false},
+		"an application": {map[string]any{"notification_clsid": application}, func(r *rig, j *bits.Job) {
+			r.activate = func(*bits.Job) error { return refuses }
+			r.transfer(j, 2, nil)
+		}, true},
+		"an application of no file": {map[string]any{"notification_clsid": application}, func(r *rig, j *bits.Job) { r.transfer(j, 2, nil) }, false},
+	} {
+		inBubble(t, func(r *rig) {
+			r.command = func(*bits.Job) error { return refuses }
+			c.do(r, r.job("me", c.job))
+			time.Sleep(time.Minute)
+			if got := r.notifier.Busy(); got != c.still {
+				t.Errorf("%s: busy %v", name, got)
+			}
+		})
+	}
+}

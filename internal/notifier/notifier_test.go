@@ -530,6 +530,9 @@ func TestNumbers(t *testing.T) {
 		must(t, run.Checkpoint(1, bits.Ranges{{Start: 0, End: 10}}, 10, true))
 		run.End(nil, 0)
 		time.Sleep(time.Second)
+		r.told()
+		mu.Lock()
+		defer mu.Unlock()
 		if want := []int64{1, 2, 1, 2, 3, 4}; !slices.Equal(got, want) {
 			t.Errorf("numbers %v, want %v", got, want)
 		}

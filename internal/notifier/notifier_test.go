@@ -334,6 +334,12 @@ func TestDelivery(t *testing.T) {
 			time.Sleep(time.Second)
 			r.attach(j, everything)
 		}, time.Hour, "FileTransferred a@1s FileTransferred b@1s JobTransferred@1s"},
+		{"an object in the place of one that fails is called at once", nil, func(r *rig, j *bits.Job) {
+			r.attach(j, plain, fails)
+			r.transfer(j, 2, nil)
+			time.Sleep(4 * time.Second)
+			r.attach(j, plain)
+		}, time.Hour, "JobTransferred@ JobTransferred@1s JobTransferred@3s JobTransferred@4s"},
 		{"an object in the place of one that was told", job{"notify_flags": 0x11}, func(r *rig, j *bits.Job) {
 			first := r.attach(j, everything)
 			r.transfer(j, 2, nil)
@@ -436,6 +442,28 @@ func TestDelivery(t *testing.T) {
 			}
 			r.transfer(j, 2, nil)
 		}, 15 * time.Minute, "activate@ JobTransferred@ activate@10m30s JobTransferred@10m30s"},
+		{"an application that cannot be started", job{"notification_clsid": application}, func(r *rig, j *bits.Job) {
+			r.activate = func(j *bits.Job) error { return refuses }
+			r.transfer(j, 2, nil)
+		}, 15 * time.Minute, "activate@ activate@10m"},
+		{"an application that comes, takes a file, and ends, is started for the next", job{"notification_clsid": application, "notify_flags": 0x11}, func(r *rig, j *bits.Job) {
+			r.activate = func(j *bits.Job) error {
+				object := r.attach(j, everything)
+				time.Sleep(time.Second)
+				r.hub.Gone(object)
+				r.hub.Wake()
+				return nil
+			}
+			r.transfer(j, 1, transient)
+			time.Sleep(time.Minute)
+			_, err := r.Act(j.ID, bits.Resume)
+			must(r.t, err)
+			run, err := r.Begin(r.ctx, j.ID)
+			must(r.t, err)
+			must(r.t, run.Checkpoint(1, bits.Ranges{{Start: 0, End: 10}}, 10, true))
+			time.Sleep(time.Second)
+			run.End(fatal, 1)
+		}, time.Minute, "activate@ FileTransferred a@ activate@1m FileTransferred a@1m FileTransferred b@1m"},
 		{"an application that nobody has registered", job{"notification_clsid": application, "notify_cmd_line": command}, func(r *rig, j *bits.Job) {
 			r.transfer(j, 2, nil)
 		}, time.Hour, "command@"},

@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"bits/hresult", "bits/internal/ipc", "bits/internal/pki"},
 	{"bits"},
 	{"bits/internal/contract"},
-	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/store", "bits/internal/notify", "bits/internal/program"},
+	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/store", "bits/internal/notify", "bits/internal/start"},
 	{"bits/client", "bits/internal/transport", "bits/internal/progress"},
 	{"bits/internal/queue", "bits/internal/transfer", "bits/examples/updater"},
 	{"bits/internal/scheduler", "bits/internal/notifier", "bits/internal/api", "bits/internal/demo"},

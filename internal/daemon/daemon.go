@@ -21,7 +21,7 @@ import (
 	"bits/internal/ipc"
 	"bits/internal/notifier"
 	"bits/internal/notify"
-	"bits/internal/program"
+	"bits/internal/start"
 	"bits/internal/queue"
 	"bits/internal/scheduler"
 	"bits/internal/store"
@@ -89,7 +89,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	defer stop(nil)
 	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub}
 	planner := scheduler.New(q, m.run, c.Scheduler)
-	programs := programs{program.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket, "BITS_STATE_DIR=" + c.State}, Log: c.Log}}
+	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket, "BITS_STATE_DIR=" + c.State}, Log: c.Log}}
 	notifier := notifier.New(q, hub, programs, !c.NoCommands, c.Log)
 	busy := func() bool { return busy(q) || notifier.Busy() }
 	started, build := time.Now(), Executable()
@@ -219,7 +219,7 @@ func busy(q *queue.Queue) bool {
 }
 
 // programs starts what the notifier asks for.
-type programs struct{ program.Programs }
+type programs struct{ start.Programs }
 
 // CanActivate reports whether an application is registered for the job.
 func (p programs) CanActivate(j *bits.Job) bool {

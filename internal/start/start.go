@@ -1,8 +1,8 @@
-// Package program starts programs of users for the service: notification commands, and applications that are absent when they are
+// Package start starts programs of users for the service: notification commands, and applications that are absent when they are
 // needed.
 //
 // No shell is used, nothing is searched for, and every start and end is a line of the log.
-package program
+package start
 
 import (
 	"bytes"

@@ -1,6 +1,6 @@
 //go:build unix
 
-package program_test
+package start_test
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 
 	"bits"
 	"bits/internal/ipc"
-	"bits/internal/program"
+	"bits/internal/start"
 )
 
 var splits = []struct {
@@ -37,7 +37,7 @@ var splits = []struct {
 
 func TestSplit(t *testing.T) {
 	for _, c := range splits {
-		if got := program.Split(c.parameters); !slices.Equal(got, c.want) {
+		if got := start.Split(c.parameters); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.parameters, got, c.want)
 		}
 	}
@@ -49,7 +49,7 @@ func FuzzSplit(f *testing.F) {
 		f.Add(c.parameters)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		words := program.Split(s)
+		words := start.Split(s)
 		if want, got := len(strings.NewReplacer(" ", "", "\t", "", `"`, "", `\`, "").Replace(s)), len(strings.NewReplacer(" ", "", "\t", "", `"`, "", `\`, "").Replace(strings.Join(words, ""))); got != want {
 			t.Fatalf("%q: %d bytes of %d", s, got, want)
 		}
@@ -60,7 +60,7 @@ func FuzzSplit(f *testing.F) {
 			}
 			quoted = append(quoted, `"`+strings.ReplaceAll(w, `"`, `\"`)+`"`)
 		}
-		if again := program.Split(strings.Join(quoted, " ")); !slices.Equal(again, words) {
+		if again := start.Split(strings.Join(quoted, " ")); !slices.Equal(again, words) {
 			t.Fatalf("%q: %q, and quoted %q", s, words, again)
 		}
 	})
@@ -100,7 +100,7 @@ func TestCommand(t *testing.T) {
 	} {
 		os.Remove(out)
 		var log bytes.Buffer
-		p := program.Programs{Env: []string{"BITS_SOCKET=/s"}, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		p := start.Programs{Env: []string{"BITS_SOCKET=/s"}, Log: slog.New(slog.NewTextHandler(&log, nil))}
 		err := p.Command(t.Context(), c.job)
 		if (err == nil) != c.ok {
 			t.Errorf("%s: %v\n%s", name, err, &log)
@@ -134,7 +134,7 @@ func TestCommandAsAnotherUser(t *testing.T) {
 	}
 	j := job(`echo "$(id -u) $(id -G)" > ` + filepath.Join(dir, "out"))
 	j.NotifyUser = "uid:1" // daemon, on every Unix
-	if err := (program.Programs{Log: slog.New(slog.DiscardHandler)}).Command(t.Context(), j); err != nil {
+	if err := (start.Programs{Log: slog.New(slog.DiscardHandler)}).Command(t.Context(), j); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(filepath.Join(dir, "out"))
@@ -170,11 +170,11 @@ func TestRegistered(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if r, err := (program.Programs{Folder: dir}).Registered(id); (err == nil) != c.ok {
+		if r, err := (start.Programs{Folder: dir}).Registered(id); (err == nil) != c.ok {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
-	if _, err := (program.Programs{}).Registered(id); err == nil {
+	if _, err := (start.Programs{}).Registered(id); err == nil {
 		t.Error("an application that nobody registered")
 	}
 }
@@ -192,7 +192,7 @@ func TestActivate(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, j.NotificationCLSID+".json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := (program.Programs{Folder: dir, Log: slog.New(slog.DiscardHandler)}).Activate(t.Context(), j); (err == nil) != ok {
+		if err := (start.Programs{Folder: dir, Log: slog.New(slog.DiscardHandler)}).Activate(t.Context(), j); (err == nil) != ok {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

@@ -24,8 +24,11 @@ var layers = [][]string{
 	{"bits/internal/scheduler", "bits/internal/notifier", "bits/internal/api", "bits/internal/demo"},
 	{"bits/internal/daemon"},
 	{"bits/internal/launch", "bits/internal/judge", "bits/internal/targets"},
+	{"bits/internal/console"},
+	{"bits/internal/get"},
 	{"bits/internal/cli"},
-	{"bits/internal/bitstest", "bits/cmd/bits"},
+	{"bits/internal/program", "bits/cmd/bits"},
+	{"bits/client/bitstest"},
 	{"bits/tests", "bits/bench"},
 }
 

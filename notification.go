@@ -1,18 +1,5 @@
 package bits
 
-// Callbacks are the names of the interfaces that an application can implement to be notified, each an extension of the one before.
-// The local API takes them in the place of the pointer.
-var Callbacks = []string{"IBackgroundCopyCallback", "IBackgroundCopyCallback2", "IBackgroundCopyCallback3"}
-
-// The calls of the callback interfaces, as the field Kind of a Notification has them.
-const (
-	JobTransferredCall        = "JobTransferred"        // flag 0x01; kept until S_OK
-	JobErrorCall              = "JobError"              // flag 0x02; kept until S_OK
-	JobModificationCall       = "JobModification"       // flag 0x08; not kept
-	FileTransferredCall       = "FileTransferred"       // flag 0x10; IBackgroundCopyCallback2; kept until a success
-	FileRangesTransferredCall = "FileRangesTransferred" // flag 0x20; IBackgroundCopyCallback3; not kept
-)
-
 // Notification is one call of the callback object of a job.
 type Notification struct {
 	ID     string      `json:"id"`               // of this call: the answer names it

@@ -2,6 +2,10 @@ package bits
 
 import (
 	"slices"
+	"strconv"
+	"strings"
+
+	"bits/hresult"
 )
 
 // Range is a half-open stretch of bytes: Start is in it, End is not.
@@ -54,4 +58,25 @@ func (r Ranges) Gap(size int64) (gap Range, ok bool) {
 		return Range{at, -1}, true
 	}
 	return Range{at, size}, at < size
+}
+
+// ParseFileRanges reads "OFFSET:LENGTH,OFFSET:eof", the ranges of AddFileWithRanges as a command line has them; "" is none.
+// Otherwise BG_E_INVALID_RANGE.
+func ParseFileRanges(text string) (ranges []FileRange, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	for word := range strings.SplitSeq(text, ",") {
+		offset, length, _ := strings.Cut(strings.TrimSpace(word), ":")
+		r := FileRange{Length: ToEOF}
+		r.Offset, err = strconv.ParseInt(offset, 10, 64)
+		if err == nil && !equalFold(length, "eof") {
+			r.Length, err = strconv.ParseInt(length, 10, 64)
+		}
+		if err != nil || r.Offset < 0 || r.Length < ToEOF {
+			return nil, Errorf(hresult.BG_E_INVALID_RANGE, "cannot read the range %q", word).WithHint("ranges are OFFSET:LENGTH, divided by commas; LENGTH may be eof")
+		}
+		ranges = append(ranges, r)
+	}
+	return ranges, nil
 }

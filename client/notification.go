@@ -43,7 +43,21 @@ type Callback3 interface {
 
 // Notification is the registration of a callback that is told what happens.
 // It ends as a [Validation] does, and when the last was told of a job that was completed or cancelled.
-type Notification struct{ registration }
+type Notification struct {
+	// Registration names it towards the service.
+	Registration string
+
+	registration *registration
+}
+
+// Close ends the registration.
+func (n *Notification) Close() { n.registration.close() }
+
+// Done is closed when the registration has ended.
+func (n *Notification) Done() <-chan struct{} { return n.registration.done }
+
+// Err says why it ended, once Done is closed: [ErrReplaced], [ErrClosed], or that the service went away.
+func (n *Notification) Err() error { return n.registration.why() }
 
 // SetNotifyInterface is IBackgroundCopyJob::SetNotifyInterface: from now on the callback is told what the flags of the job ask for
 // (the property notify_flags), also of what happened before.
@@ -71,23 +85,22 @@ func (c *Client) SetNotifyInterface(ctx context.Context, job string, callback an
 	if third != nil {
 		implements++
 	}
-	n := &Notification{}
-	err := c.register(ctx, &n.registration, job, what, wire.SetNotify{Interfaces: bits.Callbacks[:implements]}, func(ctx context.Context, item wire.Item) (string, hresult.Code) {
+	r, err := c.register(ctx, job, what, wire.SetNotify{Interfaces: wire.Callbacks[:implements]}, func(ctx context.Context, item wire.Item) (string, hresult.Code) {
 		told := item.Notification
 		if told == nil {
 			return "", 0
 		}
 		var err error
 		switch {
-		case told.Kind == bits.JobTransferredCall:
+		case told.Kind == wire.JobTransferredCall:
 			err = first.JobTransferred(ctx, told.Job)
-		case told.Kind == bits.JobErrorCall && told.Error != nil:
+		case told.Kind == wire.JobErrorCall && told.Error != nil:
 			err = first.JobError(ctx, told.Job, *told.Error)
-		case told.Kind == bits.JobModificationCall:
+		case told.Kind == wire.JobModificationCall:
 			err = first.JobModification(ctx, told.Job)
-		case told.Kind == bits.FileTransferredCall && second != nil && told.File != nil:
+		case told.Kind == wire.FileTransferredCall && second != nil && told.File != nil:
 			err = second.FileTransferred(ctx, told.Job, *told.File)
-		case told.Kind == bits.FileRangesTransferredCall && third != nil && told.File != nil:
+		case told.Kind == wire.FileRangesTransferredCall && third != nil && told.File != nil:
 			err = third.FileRangesTransferred(ctx, told.Job, *told.File, told.Ranges)
 		default:
 			err = bits.Errorf(hresult.E_NOTIMPL, "cannot take %q", told.Kind)
@@ -97,5 +110,5 @@ func (c *Client) SetNotifyInterface(ctx context.Context, job string, callback an
 	if err != nil {
 		return nil, err
 	}
-	return n, nil
+	return &Notification{r.id, r}, nil
 }

@@ -14,10 +14,8 @@ import (
 )
 
 // registration is a callback object that is set on a job, for as long as its stream of calls is open.
-// It ends when another application sets itself on the job, when it is closed, when this process ends, or with the service.
 type registration struct {
-	// Registration names it towards the service.
-	Registration string
+	id string // towards the service
 
 	client *Client
 	path   string
@@ -36,14 +34,14 @@ var (
 type answerer func(ctx context.Context, item wire.Item) (id string, code hresult.Code)
 
 // register opens the stream and answers its calls beside all else.
-func (c *Client) register(ctx context.Context, r *registration, job, what string, body any, answer answerer) error {
-	r.client, r.path, r.done = c, "/jobs/"+url.PathEscape(job)+"/"+what, make(chan struct{})
+func (c *Client) register(ctx context.Context, job, what string, body any, answer answerer) (*registration, error) {
+	r := &registration{client: c, path: "/jobs/" + url.PathEscape(job) + "/" + what, done: make(chan struct{})}
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	resp, err := c.open(life, "POST", r.path, body)
 	if err != nil {
 		cancel(nil)
-		return err
+		return nil, err
 	}
 	dec := json.NewDecoder(resp.Body)
 	var first wire.Item
@@ -51,11 +49,11 @@ func (c *Client) register(ctx context.Context, r *registration, job, what string
 	if !stop() || err != nil || first.Registration == "" {
 		cancel(nil)
 		resp.Body.Close()
-		return unreachable(errors.Join(errors.New("the stream of calls did not begin"), err))
+		return nil, c.unreachable(errors.Join(errors.New("the stream of calls did not begin"), err))
 	}
-	r.Registration, r.cancel = first.Registration, cancel
+	r.id, r.cancel = first.Registration, cancel
 	go r.serve(life, resp, dec, answer)
-	return nil
+	return r, nil
 }
 
 func (r *registration) serve(life context.Context, resp *http.Response, dec *json.Decoder, answer answerer) {
@@ -66,7 +64,7 @@ func (r *registration) serve(life context.Context, resp *http.Response, dec *jso
 		var item wire.Item
 		if err := dec.Decode(&item); err != nil {
 			if r.err = context.Cause(life); r.err == nil {
-				r.err = unreachable(fmt.Errorf("the stream of calls ended: %w", err))
+				r.err = r.client.unreachable(fmt.Errorf("the stream of calls ended: %w", err))
 			}
 			return
 		}
@@ -90,7 +88,7 @@ func (r *registration) answer(ctx context.Context, item wire.Item, answer answer
 	if id == "" || ctx.Err() != nil {
 		return
 	}
-	r.client.Do(ctx, "POST", r.path+"/"+url.PathEscape(id), wire.Verdict{Registration: r.Registration, Code: &code}, nil)
+	r.client.Do(ctx, "POST", r.path+"/"+url.PathEscape(id), wire.Verdict{Registration: r.id, Code: &code}, nil)
 }
 
 // returned is the HRESULT of what a callback returned.
@@ -104,17 +102,12 @@ func returned(err error) hresult.Code {
 	return hresult.E_FAIL
 }
 
-// Close ends the registration.
-func (r *registration) Close() {
+func (r *registration) close() {
 	r.cancel(ErrClosed)
 	<-r.done
 }
 
-// Done is closed when the registration has ended.
-func (r *registration) Done() <-chan struct{} { return r.done }
-
-// Err says why it ended, once Done is closed: [ErrReplaced], [ErrClosed], or that the service went away.
-func (r *registration) Err() error {
+func (r *registration) why() error {
 	<-r.done
 	return r.err
 }

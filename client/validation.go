@@ -26,7 +26,21 @@ type ServerCertificateValidationCallback interface {
 
 // Validation is the registration of a callback that judges certificates.
 // It ends when another application sets itself on the job, when it is closed, when this process ends, or with the service.
-type Validation struct{ registration }
+type Validation struct {
+	// Registration names it towards the service.
+	Registration string
+
+	registration *registration
+}
+
+// Close ends the registration; the requirement stays.
+func (v *Validation) Close() { v.registration.close() }
+
+// Done is closed when the registration has ended.
+func (v *Validation) Done() <-chan struct{} { return v.registration.done }
+
+// Err says why it ended, once Done is closed: [ErrReplaced], [ErrClosed], or that the service went away.
+func (v *Validation) Err() error { return v.registration.why() }
 
 // SetServerCertificateValidation is SetServerCertificateValidationInterface: from now on the callback judges the certificates of
 // the job's servers.
@@ -56,9 +70,8 @@ func (c *Client) judge(ctx context.Context, job string, callback any, attach boo
 	if !ok {
 		return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set a %T as the validator of job %s: it does not implement ServerCertificateValidationCallback", callback, job)
 	}
-	v := &Validation{}
 	body := wire.SetValidation{Interface: bits.ValidationCallback, Attach: attach}
-	err := c.register(ctx, &v.registration, job, "certificate-validation", body, func(ctx context.Context, item wire.Item) (string, hresult.Code) {
+	r, err := c.register(ctx, job, "certificate-validation", body, func(ctx context.Context, item wire.Item) (string, hresult.Code) {
 		q := item.Question
 		if q == nil {
 			return "", 0
@@ -72,5 +85,5 @@ func (c *Client) judge(ctx context.Context, job string, callback any, attach boo
 	if err != nil {
 		return nil, err
 	}
-	return v, nil
+	return &Validation{r.id, r}, nil
 }

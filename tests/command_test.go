@@ -13,7 +13,9 @@ import (
 
 	"bits"
 	"bits/client"
-	"bits/internal/bitstest"
+	"bits/client/bitstest"
+	"bits/hresult"
+	"bits/internal/program"
 )
 
 // process is a service in a process of its own, with its log in a file.
@@ -25,10 +27,10 @@ type process struct {
 
 func startProcess(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{dir: bitstest.Dir(t)}
+	p := &process{dir: program.Dir(t)}
 	p.Client = &client.Client{Socket: filepath.Join(p.dir, "run", "s")}
 	p.victim = &victim{t: t, start: func() *exec.Cmd {
-		cmd := bitstest.Command(p.dir, append([]string{"daemon", "--log", p.path("daemon.log")}, args...)...)
+		cmd := program.Command(p.dir, append([]string{"daemon", "--log", p.path("daemon.log")}, args...)...)
 		cmd.Env = append(cmd.Env, "XDG_CONFIG_HOME="+p.path("config"), "HOME="+p.dir)
 		return cmd
 	}}
@@ -88,7 +90,7 @@ func (p *process) taken(id string) bool {
 // While it fails it is run again, and the service does not end for idleness; each run is in the log, its parameters are not.
 func TestNotificationCommand(t *testing.T) {
 	t.Parallel()
-	bitstest.Need(t, "curl")
+	program.Need(t, "curl")
 	o := bitstest.NewOrigin(t)
 	o.File("/f", []byte("hello"))
 	p := startProcess(t, "--idle-exit", "500ms")
@@ -154,7 +156,7 @@ func TestKillInACallback(t *testing.T) {
 	o.File("/f", []byte("hello"))
 	p := startProcess(t)
 	job := p.create(map[string]any{"notify_flags": 0x13}, o.Plain+"/f")
-	app := exec.Command(bitstest.Need(t, "curl"), "-sSN", "--unix-socket", p.Socket, "http://bits/v1/jobs/"+job.ID+"/notify-interface", "-d", `{"interfaces":["IBackgroundCopyCallback","IBackgroundCopyCallback2"]}`, "-o", p.path("calls"))
+	app := exec.Command(program.Need(t, "curl"), "-sSN", "--unix-socket", p.Socket, "http://bits/v1/jobs/"+job.ID+"/notify-interface", "-d", `{"interfaces":["IBackgroundCopyCallback","IBackgroundCopyCallback2"]}`, "-o", p.path("calls"))
 	bitstest.Must(t, app.Start())
 	calls := func() string { text, _ := os.ReadFile(p.path("calls")); return string(text) }
 	until(t, "the call", func() bool { return strings.Contains(calls(), `"kind":"FileTransferred"`) })
@@ -175,7 +177,7 @@ func TestKillInACallback(t *testing.T) {
 // An application that is absent is started when it is needed, and told; the example does it with curl alone.
 func TestActivation(t *testing.T) {
 	t.Parallel()
-	bitstest.Need(t, "curl")
+	program.Need(t, "curl")
 	const id = "0e3e1a52-6a0c-4c7e-9d0b-3a3a3a3a3a3a"
 	example, err := filepath.Abs("../examples/notified.sh")
 	bitstest.Must(t, err)
@@ -193,5 +195,45 @@ func TestActivation(t *testing.T) {
 	until(t, "the end of the application", func() bool { return strings.Contains(log(), "a program has ended") })
 	if !strings.Contains(log(), "activation of "+id) || !strings.Contains(log(), "JobTransferred") || !strings.Contains(log(), "exit=0") {
 		t.Errorf("%s", log())
+	}
+}
+
+// With commands switched off by policy, the wish is kept, the caller is told so, and nothing runs.
+func TestCommandsOff(t *testing.T) {
+	t.Parallel()
+	o := bitstest.NewOrigin(t)
+	o.File("/f", []byte("hello"))
+	p := startProcess(t, "--notify-commands=off")
+	command := p.script("echo run >> runs")
+	job := p.create(map[string]any{"notify_cmd_line": command}, o.Plain+"/f")
+	for _, c := range []struct {
+		properties map[string]any
+		want       hresult.Code
+	}{
+		{map[string]any{"notify_cmd_line": nil}, hresult.S_OK},
+		{map[string]any{"description": "x"}, hresult.S_OK},
+		{map[string]any{"description": "x", "notify_cmd_line": command}, hresult.BG_S_OVERRIDDEN_BY_POLICY},
+	} {
+		if code, err := p.Change(ctx, job.ID, c.properties); err != nil || code != c.want {
+			t.Errorf("%v: %v, %v", c.properties, code, err)
+		}
+	}
+	until(t, "the transfer", func() bool { j, err := p.Job(ctx, job.ID); return err == nil && j.State == bits.StateTransferred })
+	l := newListener(nil) // it is told after the command would have been started
+	n, err := p.SetNotifyInterface(ctx, job.ID, l)
+	bitstest.Must(t, err)
+	defer n.Close()
+	l.want(t, "JobTransferred TRANSFERRED")
+	if _, err := os.Stat(p.path("runs")); err == nil {
+		t.Error("the command was run")
+	}
+	p.kill()
+	p.victim.start = func() *exec.Cmd { return program.Command(p.dir, "daemon") }
+	p.begin()
+	p.ready()
+	now, err := p.Job(ctx, job.ID)
+	bitstest.Must(t, err)
+	if now.NotifyCommand == nil || now.NotifyCommand.Program != command["program"] {
+		t.Errorf("the wish was not kept: %+v", now.NotifyCommand)
 	}
 }

@@ -17,8 +17,8 @@ import (
 
 	"bits"
 	"bits/client"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
 	"bits/internal/wire"
 )
 
@@ -41,23 +41,23 @@ func (l *listener) tell(kind string, job bits.Job, rest string) error {
 }
 
 func (l *listener) JobTransferred(_ context.Context, job bits.Job) error {
-	return l.tell(bits.JobTransferredCall, job, job.State.String())
+	return l.tell(wire.JobTransferredCall, job, job.State.String())
 }
 
 func (l *listener) JobError(_ context.Context, job bits.Job, e bits.JobError) error {
-	return l.tell(bits.JobErrorCall, job, e.Code.Name())
+	return l.tell(wire.JobErrorCall, job, e.Code.Name())
 }
 
 func (l *listener) JobModification(_ context.Context, job bits.Job) error {
-	return l.tell(bits.JobModificationCall, job, "")
+	return l.tell(wire.JobModificationCall, job, "")
 }
 
 func (l *listener) FileTransferred(_ context.Context, job bits.Job, file bits.File) error {
-	return l.tell(bits.FileTransferredCall, job, filepath.Base(file.LocalName))
+	return l.tell(wire.FileTransferredCall, job, filepath.Base(file.LocalName))
 }
 
 func (l *listener) FileRangesTransferred(_ context.Context, job bits.Job, file bits.File, ranges []bits.FileRange) error {
-	return l.tell(bits.FileRangesTransferredCall, job, fmt.Sprint(filepath.Base(file.LocalName), ranges))
+	return l.tell(wire.FileRangesTransferredCall, job, fmt.Sprint(filepath.Base(file.LocalName), ranges))
 }
 
 // next is what is told next, but for modifications.
@@ -67,7 +67,7 @@ func (l *listener) next(t *testing.T) string {
 	for {
 		select {
 		case what := <-l.told:
-			if what != bits.JobModificationCall {
+			if what != wire.JobModificationCall {
 				return what
 			}
 		case <-patience:
@@ -85,7 +85,7 @@ func (l *listener) want(t *testing.T, all ...string) {
 	}
 }
 
-func listen(t *testing.T, s *bitstest.Service, job string, callback any) *client.Notification {
+func setListener(t *testing.T, s *bitstest.Service, job string, callback any) *client.Notification {
 	t.Helper()
 	n, err := s.SetNotifyInterface(ctx, job, callback)
 	bitstest.Must(t, err)
@@ -98,19 +98,19 @@ func TestNotify(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", bitstest.Content(1, 1000))
 	o.File("/b", bitstest.Content(2, 2000))
-	job := s.Job(map[string]any{"notify_flags": 0x3b, "minimum_notification_interval": 0}, o.Plain+"/a", o.Plain+"/b")
+	job := s.NewJob(map[string]any{"notify_flags": 0x3b, "minimum_notification_interval": 0}, o.Plain+"/a", o.Plain+"/b")
 	modified := false
 	l := newListener(func(kind string, j bits.Job) error {
 		if j.ID != job.ID {
 			t.Errorf("told of job %s", j.ID)
 		}
-		if kind == bits.JobTransferredCall {
+		if kind == wire.JobTransferredCall {
 			_, err := s.Complete(ctx, j.ID)
 			return err
 		}
 		return nil
 	})
-	n := listen(t, s, job.ID, l)
+	n := setListener(t, s, job.ID, l)
 	if attached, code := notified(t, s, job.ID); !attached || code != hresult.S_OK {
 		t.Errorf("GetNotifyInterface: %v, %v", attached, code)
 	}
@@ -123,9 +123,9 @@ func TestNotify(t *testing.T) {
 	var kept, ranges []string
 	for what := range l.told {
 		switch kind, rest, _ := strings.Cut(what, " "); kind {
-		case bits.JobModificationCall:
+		case wire.JobModificationCall:
 			modified = true
-		case bits.FileRangesTransferredCall:
+		case wire.FileRangesTransferredCall:
 			ranges = append(ranges, rest)
 		default:
 			kept = append(kept, what)
@@ -152,7 +152,7 @@ func notified(t *testing.T, s *bitstest.Service, job string) (attached bool, cod
 func TestNotifyError(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
-	job := s.Job(nil, o.Plain+"/missing")
+	job := s.NewJob(nil, o.Plain+"/missing")
 	first := true
 	l := newListener(func(kind string, j bits.Job) error {
 		if first = !first; !first {
@@ -160,7 +160,7 @@ func TestNotifyError(t *testing.T) {
 		}
 		return nil
 	})
-	n := listen(t, s, job.ID, l)
+	n := setListener(t, s, job.ID, l)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
 	began := time.Now()
 	l.want(t, "JobError BG_E_HTTP_ERROR_404")
@@ -172,7 +172,7 @@ func TestNotifyError(t *testing.T) {
 	n.Close()
 	s.Until(job.ID, func(j *bits.Job) bool { return !j.NotifyAttached })
 	again := newListener(nil)
-	defer listen(t, s, job.ID, again).Close()
+	defer setListener(t, s, job.ID, again).Close()
 	again.want(t, "JobError BG_E_HTTP_ERROR_404")
 }
 
@@ -193,7 +193,7 @@ func TestSetNotifyByState(t *testing.T) {
 				return
 			}
 			bitstest.Must(t, err)
-			second := listen(t, s, job.ID, newListener(nil))
+			second := setListener(t, s, job.ID, newListener(nil))
 			if <-first.Done(); !errors.Is(first.Err(), client.ErrReplaced) {
 				t.Error(first.Err())
 			}
@@ -219,17 +219,17 @@ func TestNotifyInterfaces(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", []byte("a"))
-	job := s.Job(map[string]any{"notify_flags": 0x33}, o.Plain+"/a")
+	job := s.NewJob(map[string]any{"notify_flags": 0x33}, o.Plain+"/a")
 	if _, err := s.SetNotifyInterface(ctx, job.ID, "not a callback"); !errors.Is(err, bits.ErrNoInterface) {
 		t.Errorf("in Go: %v", err)
 	}
-	for _, names := range [][]string{nil, {"IUnknown"}, {bits.Callbacks[1]}, {bits.Callbacks[0], "IUnknown"}} {
+	for _, names := range [][]string{nil, {"IUnknown"}, {wire.Callbacks[1]}, {wire.Callbacks[0], "IUnknown"}} {
 		if err := s.Do(ctx, "POST", "/jobs/"+job.ID+"/notify-interface", wire.SetNotify{Interfaces: names}, nil); !errors.Is(err, bits.ErrNoInterface) {
 			t.Errorf("%v: %v", names, err)
 		}
 	}
 	l := newListener(nil)
-	defer listen(t, s, job.ID, only{l}).Close()
+	defer setListener(t, s, job.ID, only{l}).Close()
 	bitstest.Must(t, s.Resume(ctx, job.ID))
 	l.want(t, "JobTransferred TRANSFERRED") // files are not for it
 }
@@ -239,14 +239,14 @@ func TestNotifyPanic(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", []byte("a"))
-	job := s.Job(nil, o.Plain+"/a")
-	n := listen(t, s, job.ID, newListener(func(string, bits.Job) error { panic("oops") }))
+	job := s.NewJob(nil, o.Plain+"/a")
+	n := setListener(t, s, job.ID, newListener(func(string, bits.Job) error { panic("oops") }))
 	bitstest.Must(t, s.Resume(ctx, job.ID))
 	if <-n.Done(); n.Err() == nil || !strings.Contains(n.Err().Error(), "oops") {
 		t.Error(n.Err())
 	}
 	l := newListener(nil)
-	defer listen(t, s, job.ID, l).Close()
+	defer setListener(t, s, job.ID, l).Close()
 	l.want(t, "JobTransferred TRANSFERRED")
 }
 
@@ -257,7 +257,7 @@ func stream(t *testing.T, s *bitstest.Service, job string) (next func() wire.Ite
 	t.Cleanup(cancel)
 	lines := make(chan wire.Item)
 	r, w := io.Pipe()
-	go s.Stream(life, "POST", "/jobs/"+job+"/notify-interface", wire.SetNotify{Interfaces: bits.Callbacks}, w)
+	go s.Stream(life, "POST", "/jobs/"+job+"/notify-interface", wire.SetNotify{Interfaces: wire.Callbacks}, w)
 	go func() {
 		for scan := bufio.NewScanner(r); scan.Scan(); {
 			var item wire.Item
@@ -283,12 +283,12 @@ func TestNotifyAnswers(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", []byte("a"))
-	job := s.Job(nil, o.Plain+"/a")
+	job := s.NewJob(nil, o.Plain+"/a")
 	next, end := stream(t, s, job.ID)
 	registration := next().Registration
 	bitstest.Must(t, s.Resume(ctx, job.ID))
 	n := next().Notification
-	if n == nil || n.Kind != bits.JobTransferredCall || n.N == 0 || n.Job.ID != job.ID || n.Job.State != bits.StateTransferred {
+	if n == nil || n.Kind != wire.JobTransferredCall || n.N == 0 || n.Job.ID != job.ID || n.Job.State != bits.StateTransferred {
 		t.Fatalf("%+v", n)
 	}
 	say := func(id, registration string, code *hresult.Code) error {
@@ -330,8 +330,8 @@ func TestNotifyManyJobs(t *testing.T) {
 	told := map[string]int{}
 	var all sync.WaitGroup
 	for i := range 20 {
-		job := s.Job(map[string]any{"priority": "FOREGROUND"}, fmt.Sprintf("%s/%d", o.Plain, i))
-		n := listen(t, s, job.ID, newListener(func(_ string, j bits.Job) error {
+		job := s.NewJob(map[string]any{"priority": "FOREGROUND"}, fmt.Sprintf("%s/%d", o.Plain, i))
+		n := setListener(t, s, job.ID, newListener(func(_ string, j bits.Job) error {
 			mu.Lock()
 			now++
 			most = max(most, now)
@@ -350,25 +350,5 @@ func TestNotifyManyJobs(t *testing.T) {
 	all.Wait()
 	if most > 4 || len(told) != 20 {
 		t.Errorf("%d at once, %d jobs", most, len(told))
-	}
-}
-
-// With commands switched off by policy, the wish is kept, and the caller is told so.
-func TestCommandsOff(t *testing.T) {
-	t.Parallel()
-	s := bitstest.Start(t)
-	s.Stop()
-	s.Config.NoCommands = true
-	s.Begin()
-	job := s.Job(nil)
-	command := map[string]any{"program": filepath.Join(s.Dir, "program"), "parameters": "program"}
-	if code, err := s.Change(ctx, job.ID, map[string]any{"notify_cmd_line": command}); err != nil || code != hresult.BG_S_OVERRIDDEN_BY_POLICY {
-		t.Errorf("%v, %v", code, err)
-	}
-	if code, err := s.Change(ctx, job.ID, map[string]any{"notify_cmd_line": nil}); err != nil || code != hresult.S_OK {
-		t.Errorf("removed: %v, %v", code, err)
-	}
-	if code, err := s.Change(ctx, job.ID, map[string]any{"description": "x"}); err != nil || code != hresult.S_OK {
-		t.Errorf("another property: %v, %v", code, err)
 	}
 }

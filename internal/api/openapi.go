@@ -22,15 +22,16 @@ type object = map[string]any
 var bodies = map[string]body{
 	"GET /system":                               answers(wire.System{}),
 	"GET /openapi.json":                         answers(object{}),
+	"GET /errors/{code}":                        answers(wire.Description{}),
 	"GET /jobs":                                 answers(wire.Jobs{}),
 	"POST /jobs":                                {bits.Spec{}, bits.Job{}},
 	"GET /jobs/{job}":                           answers(bits.Job{}),
-	"PATCH /jobs/{job}":                         {object{}, wire.Changed{}},
+	"PATCH /jobs/{job}":                         {object{}, bits.Job{}},
 	"POST /jobs/{job}/files":                    {wire.Files{}, bits.Job{}},
 	"GET /events":                               answers(wire.Event{}),
-	"POST " + validation:                        {wire.SetValidation{}, wire.Item{}},
+	"POST " + validation:                        {wire.SetValidation{}, wire.ValidationItem{}},
 	"POST " + validation + "/{question}":        {wire.Verdict{}, wire.Result{}},
-	"POST " + notifications:                     {wire.SetNotify{}, wire.Item{}},
+	"POST " + notifications:                     {wire.SetNotify{}, wire.NotificationItem{}},
 	"POST " + notifications + "/{notification}": {wire.Verdict{}, wire.Result{}},
 }
 
@@ -45,6 +46,9 @@ func answers(out any) body { return body{nil, out} }
 
 // streams are the calls whose answer is one JSON object a line.
 var streams = map[string]bool{"GET /events": true, "POST " + validation: true, "POST " + notifications: true}
+
+// events are the bodies of events, which the document describes beside the calls.
+var events = []any{wire.StateEvent{}, bits.JobProgress{}}
 
 // openAPI writes the table of routes as an OpenAPI 3.1 document.
 func (c *call) openAPI() (any, error) {
@@ -93,6 +97,9 @@ func (c *call) openAPI() (any, error) {
 		}
 		paths[path].(object)[strings.ToLower(rt.method)] = operation
 	}
+	for _, body := range events {
+		schema(reflect.TypeOf(body), schemas)
+	}
 	return object{
 		"openapi":    "3.1.0",
 		"info":       object{"title": "bits", "version": wire.Version, "description": "The local API of the Background Intelligent Transfer Service."},
@@ -106,6 +113,20 @@ func content(kind string, v any, schemas object) object {
 	return object{kind: object{"schema": schema(reflect.TypeOf(v), schemas)}}
 }
 
+// enum are the texts of a type that counts from 0 and reads what it writes; nil if it is none.
+func enum(t reflect.Type) (names []any) {
+	if t.Kind() != reflect.Int {
+		return nil
+	}
+	for v := reflect.New(t); ; v.Elem().SetInt(int64(len(names))) {
+		text, err := v.Interface().(encoding.TextMarshaler).MarshalText()
+		if u, ok := v.Interface().(encoding.TextUnmarshaler); err != nil || !ok || u.UnmarshalText(text) != nil {
+			return names
+		}
+		names = append(names, string(text))
+	}
+}
+
 // schema describes a Go type as JSON shows it.
 func schema(t reflect.Type, schemas object) object {
 	switch {
@@ -114,6 +135,9 @@ func schema(t reflect.Type, schemas object) object {
 	case t == reflect.TypeFor[json.RawMessage]():
 		return object{}
 	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+		if names := enum(t); names != nil {
+			return object{"type": "string", "enum": names}
+		}
 		return object{"type": "string"}
 	}
 	switch t.Kind() {

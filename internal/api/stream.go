@@ -86,8 +86,8 @@ func (c *call) removeValidation() (any, error) {
 	return result(hresult.S_OK, err)
 }
 
-// takes are the events that each of the callback interfaces has methods for.
-var takes = []bits.NotifyFlags{
+// methods are the events that each of the callback interfaces has methods for.
+var methods = []bits.NotifyFlags{
 	bits.NotifyTransferred | bits.NotifyError | bits.NotifyModification,
 	bits.NotifyFile,
 	bits.NotifyFile | bits.NotifyRanges,
@@ -101,14 +101,14 @@ func (c *call) setNotify() (any, error) {
 	}
 	var all bits.NotifyFlags
 	for _, name := range body.Interfaces {
-		i := slices.Index(bits.Callbacks, name)
+		i := slices.Index(wire.Callbacks, name)
 		if i < 0 {
-			return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set %q as the notify interface of job %s: it is none of %s", name, c.job, strings.Join(bits.Callbacks, ", "))
+			return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set %q as the notify interface of job %s: it is none of %s", name, c.job, strings.Join(wire.Callbacks, ", "))
 		}
-		all |= takes[i]
+		all |= methods[i]
 	}
-	if all&takes[0] == 0 {
-		return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set the notify interface of job %s: %s is needed", c.job, bits.Callbacks[0])
+	if all&methods[0] == 0 {
+		return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set the notify interface of job %s: %s is needed", c.job, wire.Callbacks[0])
 	}
 	r, err := c.Queue.SetNotify(c.job, all)
 	if err != nil {

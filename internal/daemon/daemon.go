@@ -21,9 +21,9 @@ import (
 	"bits/internal/ipc"
 	"bits/internal/notifier"
 	"bits/internal/notify"
-	"bits/internal/start"
 	"bits/internal/queue"
 	"bits/internal/scheduler"
+	"bits/internal/start"
 	"bits/internal/store"
 	"bits/internal/tempfile"
 	"bits/internal/wire"
@@ -33,6 +33,7 @@ import (
 type Config struct {
 	State     string        // folder of the store, the key and the log
 	Socket    string        // path of the socket
+	AllUsers  bool          // everybody may call it; its process is root's
 	IdleExit  time.Duration // end after this time without work and without a connection; 0: never
 	Scheduler scheduler.Settings
 	Limits    contract.Limits // of policy
@@ -45,7 +46,11 @@ type Config struct {
 
 // Run runs the service until the context ends, it is told to stop, or it has been idle.
 // Then every transfer has stopped at a checkpoint and every job is recorded.
+// A service of all users needs the rights of an administrator: E_ACCESSDENIED without them.
 func Run(ctx context.Context, c Config) error {
+	if c.AllUsers && !ipc.Self().Admin {
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot run the service of all users: this process has no rights of an administrator").WithHint("run it as root, or without --system as a service of your own")
+	}
 	if err := ipc.Folder(c.State); err != nil {
 		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot use the state folder: %w", err).WithHint("set BITS_STATE_DIR to a folder of yours that nobody else can change")
 	}
@@ -63,6 +68,13 @@ func Run(ctx context.Context, c Config) error {
 	}
 }
 
+func (c Config) listen(path string) (net.Listener, error) {
+	if c.AllUsers {
+		return ipc.ListenSystem(path)
+	}
+	return ipc.Listen(path)
+}
+
 // life is one life of the service, from its first request to its last.
 // It reports whether there is work after an end that was chosen for idleness.
 func life(ctx context.Context, c Config) (work bool, err error) {
@@ -77,7 +89,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 		return false, err
 	}
 	finish := q.Recover()
-	listener, err := ipc.Listen(c.Socket)
+	listener, err := c.listen(c.Socket)
 	if err != nil {
 		return false, bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, "%w", err).WithHint("set BITS_SOCKET to another path, or stop the service that has this one")
 	}
@@ -89,14 +101,17 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	defer stop(nil)
 	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub}
 	planner := scheduler.New(q, m.run, c.Scheduler)
-	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket, "BITS_STATE_DIR=" + c.State}, Log: c.Log}}
+	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket}, Log: c.Log}}
+	if !c.AllUsers {
+		programs.Env = append(programs.Env, "BITS_STATE_DIR="+c.State)
+	}
 	notifier := notifier.New(q, hub, programs, !c.NoCommands, c.Log)
 	busy := func() bool { return busy(q) || notifier.Busy() }
 	started, build := time.Now(), Executable()
 	callers := &callers{moved: make(chan struct{}, 1)}
 	server := &http.Server{
 		Handler: (&api.Server{
-			Queue: q, Hub: hub, Store: s, Limits: c.Limits, NoCommands: c.NoCommands,
+			Queue: q, Hub: hub, Store: s, Limits: c.Limits, AllUsers: c.AllUsers, NoCommands: c.NoCommands,
 			Stop: func() { stop(errStopped) },
 			System: func() wire.System {
 				return wire.System{API: wire.Version, Build: build, PID: os.Getpid(), Started: started, State: c.State, Busy: busy(), Asking: hub.Count()}
@@ -178,10 +193,10 @@ func serve(ctx context.Context, server *http.Server, l net.Listener, c Config) e
 			continue
 		}
 		path := c.Socket
-		next, err := ipc.Listen(path)
-		if err != nil {
+		next, err := c.listen(path)
+		if err != nil && !c.AllUsers { // of its one user, who may have another runtime folder now
 			if path, err = ipc.DefaultPath(); err == nil {
-				next, err = ipc.Listen(path)
+				next, err = c.listen(path)
 			}
 		}
 		if err != nil {

@@ -37,6 +37,9 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	if job.HelperTokenSID != "" && !job.TokenPresent {
 		return -1, bits.Errorf(hresult.BG_E_TOKEN_REQUIRED, "cannot go on with job %s: the helper token of %s is gone", job.ID, job.HelperTokenSID).In(bits.ContextQueueManager)
 	}
+	if err := queue.FileAccess(job); err != nil {
+		return unfinished(job), err
+	}
 	// Reading the authorities takes longer than a small file, so it waits for the first certificate.
 	policy := sync.OnceValues(func() (certcheck.Policy, error) {
 		roots, err := roots(job)
@@ -74,7 +77,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		if err != nil {
 			return -1, err
 		}
-		next := slices.IndexFunc(now.Files, func(f bits.File) bool { return !f.Finished })
+		next := unfinished(now)
 		if next < 0 {
 			return -1, nil
 		}
@@ -83,6 +86,11 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 			return next, err
 		}
 	}
+}
+
+// unfinished is the number of the first file that is not there yet, -1 if there is none.
+func unfinished(j *bits.Job) int {
+	return slices.IndexFunc(j.Files, func(f bits.File) bool { return !f.Finished })
 }
 
 // roots are the authorities of a job: its own, else what its creator's environment names, else the system's.

@@ -21,18 +21,22 @@ func Run(ctx context.Context, config daemon.Config, log string, ready func()) (e
 	for name := range bits.Environment(os.LookupEnv) {
 		os.Unsetenv(name)
 	}
+	state, socket := ipc.StateDir, ipc.DefaultPath
+	if config.AllUsers {
+		state, socket = ipc.SystemStateDir, ipc.SystemPath
+	}
 	if config.State == "" {
-		if config.State, err = ipc.StateDir(); err != nil {
+		if config.State, err = state(); err != nil {
 			return err
 		}
 	}
 	if config.Socket == "" {
-		if config.Socket, err = ipc.DefaultPath(); err != nil {
+		if config.Socket, err = socket(); err != nil {
 			return err
 		}
 	}
 	if config.Activation == "" {
-		config.Activation = activation()
+		config.Activation = activation(config.AllUsers)
 	}
 	var out io.Writer = os.Stderr
 	if log != "" {
@@ -48,8 +52,11 @@ func Run(ctx context.Context, config daemon.Config, log string, ready func()) (e
 	return daemon.Run(ctx, config)
 }
 
-// activation is the folder of registered applications: of the user, in his folder of settings.
-func activation() string {
+// activation is the folder of registered applications: of the user, in his folder of settings, or of the machine.
+func activation(allUsers bool) string {
+	if allUsers {
+		return "/etc/bits/activation"
+	}
 	dir, err := os.UserConfigDir()
 	if err != nil {
 		return ""

@@ -7,6 +7,7 @@ import (
 	"bits"
 	"bits/internal/contract"
 	"bits/internal/queue"
+	"bits/internal/wire"
 )
 
 // modified reports whether JobModification is due for the job.
@@ -32,7 +33,7 @@ func (n *Notifier) planLight(ctx context.Context, now time.Time, v queue.View, s
 	if l := &s.light[0]; modified(v, s) {
 		plan(l, func() {
 			s.seen = v.Changes
-			n.send(ctx, v.Job, s.object, bits.Notification{Kind: bits.JobModificationCall}, func(bool, bool) { l.busy = false })
+			n.send(ctx, v.Job, s.object, bits.Notification{Kind: wire.JobModificationCall}, func(bool, bool) { l.busy = false })
 		})
 	}
 	if l := &s.light[1]; wanted(v.Job, bits.NotifyRanges) && s.object.Takes&bits.NotifyRanges != 0 && !v.Job.State.Final() {
@@ -43,7 +44,7 @@ func (n *Notifier) planLight(ctx context.Context, now time.Time, v queue.View, s
 				}
 				f := &v.Job.Files[file]
 				s.told[file] = f.Done
-				n.send(ctx, v.Job, s.object, bits.Notification{Kind: bits.FileRangesTransferredCall, File: f, Ranges: fresh}, func(bool, bool) { l.busy = false })
+				n.send(ctx, v.Job, s.object, bits.Notification{Kind: wire.FileRangesTransferredCall, File: f, Ranges: fresh}, func(bool, bool) { l.busy = false })
 			})
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"bits"
 	"bits/internal/notify"
 	"bits/internal/queue"
+	"bits/internal/wire"
 )
 
 // The numbers of the notifier.
@@ -274,12 +275,12 @@ func (n *Notifier) plan(ctx context.Context, now time.Time, j *bits.Job, s *stat
 // JobTransferred and JobError are taken with S_OK alone, FileTransferred with every success.
 func (n *Notifier) call(ctx context.Context, j *bits.Job, s *state, d due) {
 	object := s.object
-	note := bits.Notification{N: d.notice.N, Kind: bits.JobTransferredCall}
+	note := bits.Notification{N: d.notice.N, Kind: wire.JobTransferredCall}
 	switch {
 	case d.file >= 0:
-		note.Kind, note.File = bits.FileTransferredCall, &j.Files[d.file]
+		note.Kind, note.File = wire.FileTransferredCall, &j.Files[d.file]
 	case j.State == bits.StateError:
-		note.Kind, note.Error = bits.JobErrorCall, j.Error
+		note.Kind, note.Error = wire.JobErrorCall, j.Error
 	}
 	s.busy = true
 	n.send(ctx, j, object, note, func(taken, valid bool) {
@@ -319,7 +320,7 @@ func (n *Notifier) sent(ctx context.Context, id string, object *notify.Registrat
 	switch {
 	case err != nil:
 		return false, false
-	case code.Failed() || code != 0 && note.Kind != bits.FileTransferredCall:
+	case code.Failed() || code != 0 && note.Kind != wire.FileTransferredCall:
 		n.log.Warn("a callback has failed", "job", id, "kind", note.Kind, "n", note.N, "hresult", code)
 		return false, true
 	}

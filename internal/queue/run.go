@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -121,6 +122,7 @@ func (r *Run) Contact(f bits.File, resumable bool) error {
 		j.Error = nil
 		old := &j.Files[f.Number]
 		old.Size, old.Validator, old.RemoteName, old.Original, old.Done = f.Size, f.Validator, f.RemoteName, f.Original, f.Done
+		old.Volume = f.Volume
 		r.best.Store(old.Best)
 		c.Files = []int{f.Number}
 		return move(j, bits.Contact)
@@ -227,7 +229,10 @@ func (r *Run) End(err error, file int) {
 // jobError makes the error object of a job.
 func jobError(j *bits.Job, err error, file int) *bits.JobError {
 	e := bits.AsError(err)
-	je := &bits.JobError{Code: e.Code, Name: e.Code.Name(), Context: e.Context, Message: e.Message, Hint: e.Hint, At: time.Now()}
+	if e.Context == bits.ContextNone { // the error of a job always has a place
+		e = e.In(cmp.Or(bits.ErrorContext(e.Code.Context()), bits.ContextUnknown))
+	}
+	je := &bits.JobError{Code: e.Code, Name: e.Code.Name(), Context: e.Context, Message: e.Message, Hint: cmp.Or(e.Hint, e.Code.Hint()), At: time.Now()}
 	if file >= 0 && file < len(j.Files) && e.Context != bits.ContextQueueManager {
 		je.File, je.URL = &file, j.Files[file].RemoteName
 	}

@@ -114,14 +114,14 @@ func (d *download) plan() (step, error) {
 }
 
 // reopen opens the temporary file before anything is asked, so that what is recorded as done is there when the answer comes.
-// One that somebody removed or cut is of no use.
+// One that somebody removed or cut is of no use; one that is on a disk which was taken away is waited for.
 func (d *download) reopen() error {
 	if len(d.file.Done) == 0 {
 		return nil
 	}
 	temp, err := tempfile.Reopen(d.file.Temporary)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return tempfile.SameVolume(d.file.Temporary, d.file.Volume)
 	} else if err != nil {
 		return err
 	}
@@ -353,6 +353,9 @@ func (d *download) restart(often error) (step, error) {
 
 // open records the beginning, then makes the temporary file, or empties the one that is open.
 func (d *download) open() (step, error) {
+	if d.fresh {
+		d.file.Volume = tempfile.Volume(d.file.Temporary)
+	}
 	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && provable(d.file.Validator)); err != nil {
 		return nil, err
 	}

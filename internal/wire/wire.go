@@ -24,6 +24,9 @@ type System struct {
 	Owner   string    `json:"owner"`  // who the service believes the caller to be
 	Busy    bool      `json:"busy"`   // a job is QUEUED, running or TRANSIENT_ERROR
 	Asking  int       `json:"asking"` // applications attached: to judge certificates, or to be notified
+
+	// AllUsers is true for the service of all users; it tells Busy and Asking to administrators only.
+	AllUsers bool `json:"all_users"`
 }
 
 // Build identifies an executable.
@@ -53,6 +56,33 @@ func (e Error) Err() error {
 	return &bits.Error{Code: e.Code, Context: e.Context, Message: e.Message, Hint: e.Hint}
 }
 
+// Description is the answer to GET /v1/errors/{code}: what a code means, whoever has returned it.
+type Description struct {
+	Code      hresult.Code      `json:"hresult"`
+	Decimal   int32             `json:"decimal"`
+	Name      string            `json:"name"`
+	Message   string            `json:"message"`
+	Hint      string            `json:"hint,omitempty"`
+	Transient bool              `json:"transient"`       // a job that fails with it is tried again by itself
+	Context   bits.ErrorContext `json:"context"`         // of a job that fails with it, if nothing else is known; 0: no job does
+	Where     string            `json:"context_message"` // the context in words
+	Exit      int               `json:"exit"`            // of a command that fails with it
+}
+
+// Describe describes a code given as hresult.Parse reads it.
+// One that is not known is ERROR_RESOURCE_LANG_NOT_FOUND, as for GetErrorDescription.
+func Describe(code string) (Description, error) {
+	c, err := hresult.Parse(code)
+	if err != nil {
+		return Description{}, bits.Errorf(hresult.E_INVALIDARG, "%w", err)
+	}
+	if c.Message() == "" {
+		return Description{}, bits.Errorf(hresult.ERROR_RESOURCE_LANG_NOT_FOUND, "cannot describe %v: it is no code of BITS, HTTP, TLS or Windows that is known here", c)
+	}
+	where := bits.ErrorContext(c.Context())
+	return Description{c, int32(c), c.Name(), c.Message(), c.Hint(), c.Failed() && c.Transient(), where, where.Message(), c.Exit()}, nil
+}
+
 // Result is the body of a success that has nothing else to say.
 // A success code that is not S_OK travels in it, BG_S_PARTIAL_COMPLETE for example.
 type Result struct {
@@ -79,13 +109,40 @@ type SetValidation struct {
 
 // SetNotify is the body of POST /v1/jobs/{job}/notify-interface.
 type SetNotify struct {
-	Interfaces []string `json:"interfaces"` // of [bits.Callbacks]; the first is needed
+	Interfaces []string `json:"interfaces"` // of [Callbacks]; the first is needed
 }
+
+// Callbacks are the names of the interfaces that an application can implement to be notified, each an extension of the one before.
+// They stand in the place of the pointer.
+var Callbacks = []string{"IBackgroundCopyCallback", "IBackgroundCopyCallback2", "IBackgroundCopyCallback3"}
+
+// The calls of the callback interfaces, as the field Kind of a Notification has them.
+const (
+	JobTransferredCall        = "JobTransferred"        // flag 0x01; kept until S_OK
+	JobErrorCall              = "JobError"              // flag 0x02; kept until S_OK
+	JobModificationCall       = "JobModification"       // flag 0x08; not kept
+	FileTransferredCall       = "FileTransferred"       // flag 0x10; IBackgroundCopyCallback2; kept until a success
+	FileRangesTransferredCall = "FileRangesTransferred" // flag 0x20; IBackgroundCopyCallback3; not kept
+)
 
 // Item is one line of the stream that answers either: first the registration, then calls, at the end perhaps replaced.
 type Item struct {
 	Registration string             `json:"registration,omitempty"`
 	Question     *bits.Question     `json:"ask,omitempty"`
+	Notification *bits.Notification `json:"notify,omitempty"`
+	Replaced     bool               `json:"replaced,omitempty"`
+}
+
+// ValidationItem is an Item of certificate-validation, for the document of the API.
+type ValidationItem struct {
+	Registration string         `json:"registration,omitempty"`
+	Question     *bits.Question `json:"ask,omitempty"`
+	Replaced     bool           `json:"replaced,omitempty"`
+}
+
+// NotificationItem is an Item of notify-interface, for the document of the API.
+type NotificationItem struct {
+	Registration string             `json:"registration,omitempty"`
 	Notification *bits.Notification `json:"notify,omitempty"`
 	Replaced     bool               `json:"replaced,omitempty"`
 }
@@ -97,7 +154,7 @@ type Verdict struct {
 	Code         *hresult.Code `json:"hresult"` // needed: a verdict that is left out is none
 }
 
-// Changed is the answer to PATCH /v1/jobs/{job}: the job, and the code if it is another success than S_OK.
+// Changed is the answer to PATCH /v1/jobs/{job}: the job, and besides the code if it is another success than S_OK.
 type Changed struct {
 	*bits.Job
 	Code hresult.Code `json:"hresult,omitempty"`
@@ -130,6 +187,7 @@ type StateEvent struct {
 // Clients decide on the code only.
 var statuses = map[hresult.Code]int{
 	hresult.BG_E_NOT_FOUND:                 http.StatusNotFound,
+	hresult.ERROR_RESOURCE_LANG_NOT_FOUND:  http.StatusNotFound,
 	hresult.E_ACCESSDENIED:                 http.StatusForbidden,
 	hresult.BG_E_INVALID_STATE:             http.StatusConflict,
 	hresult.BG_E_EMPTY:                     http.StatusConflict,

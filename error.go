@@ -23,25 +23,31 @@ const (
 	ContextCertificateCallback ErrorContext = 8
 )
 
-var contextNames = []string{
-	"BG_ERROR_CONTEXT_NONE",
-	"BG_ERROR_CONTEXT_UNKNOWN",
-	"BG_ERROR_CONTEXT_GENERAL_QUEUE_MANAGER",
-	"BG_ERROR_CONTEXT_QUEUE_MANAGER_NOTIFICATION",
-	"BG_ERROR_CONTEXT_LOCAL_FILE",
-	"BG_ERROR_CONTEXT_REMOTE_FILE",
-	"BG_ERROR_CONTEXT_GENERAL_TRANSPORT",
-	"BG_ERROR_CONTEXT_REMOTE_APPLICATION",
-	"BG_ERROR_CONTEXT_SERVER_CERTIFICATE_CALLBACK",
+// contexts are their codes in bitsmsg.h, which have the names and the descriptions.
+var contexts = []hresult.Code{
+	hresult.BG_S_ERROR_CONTEXT_NONE,
+	hresult.BG_E_ERROR_CONTEXT_UNKNOWN,
+	hresult.BG_E_ERROR_CONTEXT_GENERAL_QUEUE_MANAGER,
+	hresult.BG_E_ERROR_CONTEXT_QUEUE_MANAGER_NOTIFICATION,
+	hresult.BG_E_ERROR_CONTEXT_LOCAL_FILE,
+	hresult.BG_E_ERROR_CONTEXT_REMOTE_FILE,
+	hresult.BG_E_ERROR_CONTEXT_GENERAL_TRANSPORT,
+	hresult.BG_E_ERROR_CONTEXT_REMOTE_APPLICATION,
+	hresult.BG_E_ERROR_CONTEXT_SERVER_CERTIFICATE_CALLBACK,
+}
+
+func (c ErrorContext) code() hresult.Code {
+	if c < 0 || int(c) >= len(contexts) {
+		c = ContextUnknown
+	}
+	return contexts[c]
 }
 
 // String returns the name in bits.h.
-func (c ErrorContext) String() string {
-	if c < 0 || int(c) >= len(contextNames) {
-		return contextNames[ContextUnknown]
-	}
-	return contextNames[c]
-}
+func (c ErrorContext) String() string { return "BG_" + c.code().Name()[len("BG_E_"):] }
+
+// Message says in a sentence where it went wrong (GetErrorContextDescription).
+func (c ErrorContext) Message() string { return c.code().Message() }
 
 // Error is the one type of error that crosses a border a user can see: the local API, the client package and the command line.
 // It reads "cannot x: cause".

@@ -104,8 +104,13 @@ type Backoff struct {
 // The fields that carry "set" in the table of properties can be changed by PATCH; the others are facts.
 // All of them survive a restart of the service, except what is marked live.
 type Job struct {
-	ID          string   `json:"id"`    // a GUID
-	Owner       string   `json:"owner"` // the user's SID or "uid:N"
+	ID    string `json:"id"`    // a GUID
+	Owner string `json:"owner"` // the user's SID or "uid:N"
+
+	OwnerElevated  bool   `json:"owner_elevated"`       // the owner was root or an elevated administrator when he created or took the job
+	OwnerIntegrity uint32 `json:"owner_integrity"`      // his integrity level then: 0x2000 medium, 0x3000 high, 0x4000 system
+	TakenFrom      string `json:"taken_from,omitempty"` // the first owner of a job that was taken over: he has named its files
+
 	Type        JobType  `json:"type"`
 	State       State    `json:"state"`
 	DisplayName string   `json:"display_name"`
@@ -188,11 +193,13 @@ type Secrets struct {
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 }
 
-// ForAnother are the secrets that stay when the job gets another owner: which authorities it trusts, and nothing else.
-func (s Secrets) ForAnother() Secrets {
-	env := maps.Clone(s.Environment)
+// Strip removes what the owner has trusted the job with, when it gets another one: custom headers, credentials, the client
+// certificate, the variables of proxies, and the command that is run at the end. Which authorities it trusts stays.
+func (j *Job) Strip() {
+	env := maps.Clone(j.Secrets.Environment)
 	maps.DeleteFunc(env, func(name, _ string) bool { return !strings.HasPrefix(name, "SSL_CERT_") })
-	return Secrets{Environment: env}
+	j.Secrets = Secrets{Environment: env}
+	j.NotifyCommand, j.NotifyUser = nil, ""
 }
 
 // environment lists the variables that a job takes from its creator: trust and proxies.
@@ -245,6 +252,7 @@ type FileDetails struct {
 	Ranges          []FileRange `json:"ranges,omitempty"`           // only these are fetched, and put one after another
 	Requested       Ranges      `json:"requested,omitempty"`        // of RequestFileRanges: fetched first, and in on-demand mode alone
 	Position        int64       `json:"position,omitempty"`         // of UpdateDownloadPosition: where fetching begins
+	Volume          string      `json:"volume,omitempty"`           // where its temporary file was made
 	Renamed         bool        `json:"renamed,omitempty"`          // the owner changed the remote name since the first byte
 	NoRanges        bool        `json:"no_ranges,omitempty"`        // its server has shown that it has none
 	Valid           bool        `json:"validation_state"`           // the owner's verdict on the content

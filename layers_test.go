@@ -23,9 +23,12 @@ var layers = [][]string{
 	{"bits/internal/queue", "bits/internal/transfer", "bits/examples/updater"},
 	{"bits/internal/scheduler", "bits/internal/api", "bits/internal/demo"},
 	{"bits/internal/daemon"},
-	{"bits/internal/launch", "bits/internal/judge", "bits/internal/targets"},
+	{"bits/internal/launch", "bits/internal/judge", "bits/internal/targets", "bits/internal/bitsadmin"},
+	{"bits/internal/console"},
+	{"bits/internal/get"},
 	{"bits/internal/cli"},
-	{"bits/internal/bitstest", "bits/cmd/bits"},
+	{"bits/internal/program", "bits/cmd/bits"},
+	{"bits/client/bitstest"},
 	{"bits/tests", "bits/bench"},
 }
 

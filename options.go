@@ -1,6 +1,11 @@
 package bits
 
-import "bits/hresult"
+import (
+	"encoding/json"
+	"strings"
+
+	"bits/hresult"
+)
 
 // NotifyFlags say which events an application is told of (SetNotifyFlags).
 type NotifyFlags uint32
@@ -17,6 +22,20 @@ const (
 
 // CostFlags are the states of cost in which a job may run (BITS_COST_STATE); 0: the policy of the machine decides.
 type CostFlags uint32
+
+// policies are the ready-made sums of BITS_JOB_TRANSFER_POLICY.
+var policies = map[string]CostFlags{
+	"ALWAYS": 0x800000FF, "NOT_ROAMING": 0x8000007F, "NO_SURCHARGE": 0x8000006F, "STANDARD": 0x80000067, "UNRESTRICTED": 0x80000021,
+}
+
+// UnmarshalJSON accepts a number, and the names of BITS_JOB_TRANSFER_POLICY: ALWAYS, NOT_ROAMING, NO_SURCHARGE, STANDARD, UNRESTRICTED.
+func (f *CostFlags) UnmarshalJSON(text []byte) error {
+	if sum, ok := policies[strings.ToUpper(strings.Trim(string(text), `"`))]; ok {
+		*f = sum
+		return nil
+	}
+	return json.Unmarshal(text, (*uint32)(f))
+}
 
 // PeerCachingFlags say what of a job goes to and comes from peers (SetPeerCachingFlags).
 type PeerCachingFlags uint32

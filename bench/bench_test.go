@@ -19,12 +19,11 @@ import (
 
 	"bits"
 	"bits/client"
-	"bits/internal/bitstest"
+	"bits/client/bitstest"
 	"bits/internal/pki"
+	"bits/internal/program"
 	"bits/internal/wire"
 )
-
-func TestMain(m *testing.M) { bitstest.Main(m) }
 
 // size is how much is moved: BITS_BENCH_MIB, or 1 GiB.
 func size() int {
@@ -57,10 +56,10 @@ func median[T interface{ ~int64 }](all []cost, of func(cost) T) T {
 // BenchmarkDownload moves a file from nginx on loopback, with curl and with the service, in turn; both are durable at the end: curl's
 // file is synced after it ends.
 func BenchmarkDownload(b *testing.B) {
-	curl := bitstest.Need(b, "curl")
-	sync := bitstest.Need(b, "sync")
-	root, port, secure := pki.Root("root"), bitstest.Port(b), bitstest.Port(b)
-	n := bitstest.StartNginx(b, port, fmt.Sprintf("server { listen 127.0.0.1:%d; }", port))
+	curl := program.Need(b, "curl")
+	sync := program.Need(b, "sync")
+	root, port, secure := pki.Root("root"), program.Port(b), program.Port(b)
+	n := program.StartNginx(b, port, fmt.Sprintf("server { listen 127.0.0.1:%d; }", port))
 	n.Kill()
 	n.Configure(fmt.Sprintf("server { listen 127.0.0.1:%d; listen 127.0.0.1:%d ssl http2; %s }", port, secure, n.Pair("leaf", root.Server([]string{"localhost"}))))
 	n.Start()
@@ -95,7 +94,7 @@ func BenchmarkDownload(b *testing.B) {
 }
 
 func byCurl(b *testing.B, curl, sync, authority, url string) cost {
-	dir := bitstest.Dir(b)
+	dir := program.Dir(b)
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "file")
 	cmd := exec.Command(curl, "-sS", "--cacert", authority, "-o", file, url)
@@ -107,9 +106,9 @@ func byCurl(b *testing.B, curl, sync, authority, url string) cost {
 
 // byBits measures the service, from Create to the end of Complete.
 func byBits(b *testing.B, root *pki.Pair, url string) cost {
-	ctx, dir := context.Background(), bitstest.Dir(b)
+	ctx, dir := context.Background(), program.Dir(b)
 	defer os.RemoveAll(dir)
-	daemon := bitstest.Command(dir, "daemon")
+	daemon := program.Command(dir, "daemon")
 	bitstest.Must(b, daemon.Start())
 	c := &client.Client{Socket: filepath.Join(dir, "run", "s")}
 	for {
@@ -158,7 +157,7 @@ func BenchmarkQuestion(b *testing.B) {
 	s, o := bitstest.Start(b), bitstest.NewOrigin(b)
 	o.File("/f", []byte("x"))
 	run := func(validator bool) time.Duration {
-		job := s.Job(map[string]any{"roots": string(o.Root.PEM()), "priority": "FOREGROUND"}, o.URL+"/f")
+		job := s.NewJob(map[string]any{"roots": string(o.Roots()), "priority": "FOREGROUND"}, o.URL+"/f")
 		if validator {
 			v, err := s.SetServerCertificateValidation(ctx, job.ID, &bitstest.Judge{})
 			bitstest.Must(b, err)

@@ -45,6 +45,10 @@ type Client struct {
 	// Socket is the path of the service's socket; empty: BITS_SOCKET, or that of the current user.
 	Socket string
 
+	// SystemWide chooses the service of all users, which an administrator has started: at Socket, else at BITS_SOCKET, else where the
+	// system keeps it. It is spoken to only if it belongs to root, or on Windows to the administrators.
+	SystemWide bool
+
 	once sync.Once
 	http *http.Client
 }
@@ -53,7 +57,9 @@ func (c *Client) client() *http.Client {
 	c.once.Do(func() {
 		c.http = &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				if c.Socket != "" {
+				if c.SystemWide {
+					return ipc.DialSystem(ctx, c.Socket)
+				} else if c.Socket != "" {
 					return ipc.Dial(ctx, c.Socket)
 				}
 				return ipc.DialUser(ctx)
@@ -81,7 +87,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body, answer any) 
 		err = json.NewDecoder(resp.Body).Decode(answer)
 	}
 	if err != nil {
-		return unreachable(err)
+		return c.unreachable(err)
 	}
 	return nil
 }
@@ -116,7 +122,7 @@ func (c *Client) open(ctx context.Context, method, path string, body any) (*http
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, unreachable(err)
+		return nil, c.unreachable(err)
 	}
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
@@ -132,12 +138,16 @@ func (c *Client) open(ctx context.Context, method, path string, body any) (*http
 // ErrUnreachable is the target for errors.Is when no service answers.
 var ErrUnreachable = &bits.Error{Code: hresult.RPC_S_SERVER_UNAVAILABLE}
 
-func unreachable(err error) error {
+func (c *Client) unreachable(err error) error {
+	hint := "start it with: bits daemon"
+	if c.SystemWide {
+		hint = "an administrator starts it with: bits daemon --system"
+	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, "cannot reach the service: %w", err).WithHint("start it with: bits daemon")
+	return bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, "cannot reach the service: %w", err).WithHint("%s", hint)
 }
 
 // System returns what the service says of itself.
@@ -173,7 +183,8 @@ func (c *Client) Job(ctx context.Context, id string) (*bits.Job, error) {
 }
 
 // Jobs returns the caller's jobs, oldest first.
-// The filter takes the parameters of GET /v1/jobs: state, validator, final, all.
+// The filter takes the parameters of GET /v1/jobs: state, validator, final, all (the jobs of all users: E_ACCESSDENIED but for
+// administrators).
 func (c *Client) Jobs(ctx context.Context, filter url.Values) ([]bits.Job, error) {
 	var list wire.Jobs
 	err := c.Do(ctx, "GET", "/jobs?"+filter.Encode(), nil, &list)
@@ -298,6 +309,15 @@ func (c *Client) Cancel(ctx context.Context, id string) (hresult.Code, error) {
 	return c.act(ctx, id, bits.Cancel)
 }
 
+// TakeOwnership makes the caller the owner of a job; only administrators may.
+// What the owner before trusted the job with is removed: custom headers, proxies, and the memory of accepted certificates.
+// BG_E_NEW_OWNER_NO_FILE_ACCESS if the folders of its files cannot be reached, BG_E_INVALID_STATE if it is final, E_ACCESSDENIED for the
+// owner who is no administrator, BG_E_NOT_FOUND for any other user.
+// A job of his own stays as it is; only how he is elevated is recorded anew.
+func (c *Client) TakeOwnership(ctx context.Context, id string) error {
+	return c.Do(ctx, "POST", "/jobs/"+url.PathEscape(id)+"/own", nil, nil)
+}
+
 // Event is one line of the event stream.
 type Event = wire.Event
 
@@ -327,7 +347,7 @@ func (c *Client) Events(ctx context.Context, since int64, job string) iter.Seq2[
 			var e Event
 			if err := dec.Decode(&e); err != nil {
 				if ctx.Err() == nil {
-					yield(Event{}, unreachable(fmt.Errorf("the stream of events ended: %w", err)))
+					yield(Event{}, c.unreachable(fmt.Errorf("the stream of events ended: %w", err)))
 				}
 				return
 			}
@@ -370,7 +390,7 @@ func (c *Client) Wait(ctx context.Context, id string) (*bits.Job, error) {
 		if gone.IsZero() {
 			gone = time.Now()
 		} else if time.Since(gone) > time.Minute {
-			return nil, unreachable(errors.New("it has been away for a minute"))
+			return nil, c.unreachable(errors.New("it has been away for a minute"))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

@@ -90,7 +90,7 @@ func (c *Client) register(ctx context.Context, job string, callback any, attach 
 	if !stop() || err != nil || first.Registration == "" {
 		cancel(nil)
 		resp.Body.Close()
-		return nil, unreachable(errors.Join(errors.New("the stream of questions did not begin"), err))
+		return nil, c.unreachable(errors.Join(errors.New("the stream of questions did not begin"), err))
 	}
 	v := &Validation{Registration: first.Registration, client: c, job: job, cancel: cancel, done: make(chan struct{})}
 	go v.serve(life, resp, dec, judge)
@@ -105,7 +105,7 @@ func (v *Validation) serve(life context.Context, resp *http.Response, dec *json.
 		var item wire.ValidationItem
 		if err := dec.Decode(&item); err != nil {
 			if v.err = context.Cause(life); v.err == nil {
-				v.err = unreachable(fmt.Errorf("the stream of questions ended: %w", err))
+				v.err = v.client.unreachable(fmt.Errorf("the stream of questions ended: %w", err))
 			}
 			return
 		}

@@ -25,6 +25,7 @@ type Row struct {
 	Code    Code
 	Name    string
 	Class   byte // T transient, F fatal, M of a call, S success, I text only
+	Context int  // BG_ERROR_CONTEXT of a job that fails with it, if nothing else is known; 0: no job does
 	Exit    int  // of a command that fails with it
 	Message string
 	Hint    string
@@ -40,15 +41,16 @@ var codes = sync.OnceValue(func() *table {
 	t := &table{byCode: map[Code]*Row{}, byName: map[string]*Row{}}
 	for line := range strings.SplitSeq(text, "\n") {
 		cells := strings.Split(line, "|")
-		if strings.HasPrefix(line, "#") || len(cells) != 6 {
+		if strings.HasPrefix(line, "#") || len(cells) != 7 {
 			continue
 		}
 		for i := range cells {
 			cells[i] = strings.TrimSpace(cells[i])
 		}
 		n, _ := strconv.ParseUint(cells[0], 0, 32)
-		exit, _ := strconv.Atoi(cells[3])
-		t.rows = append(t.rows, Row{Code(n), cells[1], cells[2][0], exit, cells[4], cells[5]})
+		context, _ := strconv.Atoi(cells[3])
+		exit, _ := strconv.Atoi(cells[4])
+		t.rows = append(t.rows, Row{Code(n), cells[1], cells[2][0], context, exit, cells[5], cells[6]})
 	}
 	for i := range t.rows {
 		t.byCode[t.rows[i].Code], t.byName[t.rows[i].Name] = &t.rows[i], &t.rows[i]
@@ -64,11 +66,14 @@ func (c Code) String() string { return fmt.Sprintf("0x%08X", uint32(c)) }
 
 // status is the HTTP status in the code, 0 if there is none.
 func (c Code) status() int {
-	if c>>16 == 0x8019 && c&0xffff < 1000 {
-		return int(c & 0xffff)
+	if s := int(c & 0xffff); c>>16 == 0x8019 && s >= 100 && s < 1000 {
+		return s
 	}
 	return 0
 }
+
+// httpName begins the name of the code of every HTTP status, also of those that bitsmsg.h does not name.
+const httpName = "BG_E_HTTP_ERROR_"
 
 // Name returns the official name, or "".
 func (c Code) Name() string {
@@ -76,18 +81,19 @@ func (c Code) Name() string {
 		return r.Name
 	}
 	if s := c.status(); s != 0 {
-		return fmt.Sprintf("BG_E_HTTP_ERROR_%d", s)
+		return httpName + strconv.Itoa(s)
 	}
 	return ""
 }
 
-// Message returns what the code means, or "".
+// Message returns what the code means, for people, or "" if it is not known.
+// HTTP statuses and Windows errors that are not in the table have at least their number.
 func (c Code) Message() string {
 	if r := codes().byCode[c]; r != nil {
 		return r.Message
 	}
 	if s := c.status(); s != 0 {
-		return strings.TrimSpace(fmt.Sprintf("HTTP status %d %s", s, http.StatusText(s)))
+		return strings.TrimSpace(fmt.Sprintf("The server answered %d %s", s, http.StatusText(s)))
 	}
 	if c>>16 == 0x8007 {
 		return fmt.Sprintf("Windows error %d", uint32(c&0xffff))
@@ -101,6 +107,17 @@ func (c Code) Hint() string {
 		return r.Hint
 	}
 	return ""
+}
+
+// Context returns the BG_ERROR_CONTEXT of a job that fails with the code, if nothing else is known; 0 if no job does.
+func (c Code) Context() int {
+	if r := codes().byCode[c]; r != nil {
+		return r.Context
+	}
+	if c.status() != 0 {
+		return 5 // the remote file
+	}
+	return 1 // unknown
 }
 
 // Failed reports whether the code is a failure.
@@ -146,6 +163,11 @@ func (c *Code) UnmarshalText(text []byte) (err error) {
 func Parse(s string) (Code, error) {
 	if r := codes().byName[s]; r != nil {
 		return r.Code, nil
+	}
+	if status, ok := strings.CutPrefix(s, httpName); ok {
+		if n, err := strconv.ParseUint(status, 10, 16); err == nil && FromHTTPStatus(int(n)).status() != 0 {
+			return FromHTTPStatus(int(n)), nil
+		}
 	}
 	if n, err := strconv.ParseInt(s, 0, 64); err == nil && n >= -1<<31 && n < 1<<32 {
 		return Code(uint32(n)), nil

@@ -20,9 +20,10 @@ import (
 
 	"bits"
 	"bits/client"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
 	"bits/internal/daemon"
+	"bits/internal/program"
 )
 
 // call sends a body as it is.
@@ -49,7 +50,7 @@ func call(t *testing.T, s *bitstest.Service, method, path, body string, headers 
 
 func TestBadCalls(t *testing.T) {
 	s := bitstest.Start(t)
-	job := s.Job(nil, "http://127.0.0.1/x")
+	job := s.NewJob(nil, "http://127.0.0.1/x")
 	dir := s.Path("")
 	file := func(remote, local string) string {
 		return string(bitstest.JSON(map[string]any{"files": []map[string]string{{"remote_name": remote, "local_name": local}}}))
@@ -97,8 +98,8 @@ func TestBadCalls(t *testing.T) {
 		{"verdict without a code", "POST", id + "/certificate-validation/x", `{"registration":"x"}`, 400, hresult.E_INVALIDARG, "without its hresult"},
 		{"two values", "POST", "/jobs", `{}{}`, 400, hresult.E_INVALIDARG, "something follows"},
 		{"unknown field", "POST", "/jobs", `{"nmae":"x"}`, 400, hresult.E_INVALIDARG, "nmae"},
-		{"too large", "POST", "/jobs", `{"display_name":"` + strings.Repeat("x", 5<<20) + `"}`, 400, hresult.E_INVALIDARG, "too large"},
-		{"upload", "POST", "/jobs", `{"type":"UPLOAD"}`, 501, hresult.E_NOTIMPL, "downloads only"},
+		{"too large", "POST", "/jobs", `{"display_name":"` + strings.Repeat("x", 17<<20) + `"}`, 400, hresult.E_INVALIDARG, "too large"},
+		{"two files of an upload", "POST", "/jobs", `{"type":"UPLOAD","files":[{"remote_name":"http://a/","local_name":"/x"},{"remote_name":"http://a/","local_name":"/y"}]}`, 400, hresult.BG_E_TOO_MANY_FILES, "an upload has one"},
 		{"unknown type", "POST", "/jobs", `{"type":"SIDEWAYS"}`, 501, hresult.E_NOTIMPL, "SIDEWAYS"},
 		{"display name too long", "POST", "/jobs", `{"display_name":"` + strings.Repeat("x", 257) + `"}`, 400, hresult.E_INVALIDARG, "256"},
 		{"since that is no number", "GET", "/events?since=x", "", 400, hresult.E_INVALIDARG, "number of an event"},
@@ -110,7 +111,7 @@ func TestBadCalls(t *testing.T) {
 			t.Errorf("%s: %d %s; want %d %v %q", c.name, status, text, c.status, c.code, c.says)
 		}
 	}
-	now, err := s.Client.Job(ctx, job.ID)
+	now, err := s.Job(ctx, job.ID)
 	bitstest.Must(t, err)
 	jobs, err := s.Jobs(ctx, nil)
 	bitstest.Must(t, err)
@@ -144,7 +145,7 @@ func TestSecondServiceOnTheSameState(t *testing.T) {
 }
 
 func TestSocketPathIsTaken(t *testing.T) {
-	dir := bitstest.Dir(t)
+	dir := program.Dir(t)
 	c := config(dir)
 	t.Run("by a service", func(t *testing.T) {
 		s := bitstest.Start(t)
@@ -211,7 +212,7 @@ func TestStoresThatCannotBeUsed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := bitstest.Start(t)
-			s.Job(nil, "http://127.0.0.1/x")
+			s.NewJob(nil, "http://127.0.0.1/x")
 			s.Stop()
 			path := filepath.Join(s.Dir, "state", "bits.db")
 			if name != "of a newer version" {
@@ -240,7 +241,7 @@ func TestLongestName(t *testing.T) {
 	local := s.Path(strings.Repeat("n", 255))
 	job, err := s.Create(ctx, bits.Spec{Resume: true, Files: []bits.FileSpec{{RemoteName: o.Plain + "/f", LocalName: local}}})
 	bitstest.Must(t, err)
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	_, err = s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)
 	if _, err := os.Stat(local); err != nil {
@@ -294,7 +295,7 @@ func TestDiskFull(t *testing.T) {
 		if now.State == bits.StateError {
 			bitstest.Must(t, s.Resume(ctx, job.ID))
 		}
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 		_, err = s.Complete(ctx, job.ID)
 		bitstest.Must(t, err)
 		if there, err := os.ReadFile(filepath.Join(disk, "f")); err != nil || !bytes.Equal(there, data) {
@@ -307,7 +308,7 @@ func TestDiskFull(t *testing.T) {
 // The disk of the store fills: calls are refused with a clear error, and the service lives on.
 func TestDiskOfTheStoreFull(t *testing.T) {
 	asRoot(t)
-	dir := bitstest.Dir(t)
+	dir := program.Dir(t)
 	state := filepath.Join(dir, "state")
 	bitstest.Must(t, os.Mkdir(state, 0o700))
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "none", state).CombinedOutput(); err != nil {
@@ -374,26 +375,6 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// What goes wrong with the connection itself.
-func TestServersThatAreNone(t *testing.T) {
-	s := bitstest.Start(t)
-	closed := bitstest.Port(t)
-	plain := bitstest.NewOrigin(t).Plain
-	for url, want := range map[string]hresult.Code{
-		"http://127.0.0.1:" + itoa(closed) + "/x":          hresult.ERROR_WINHTTP_CANNOT_CONNECT,
-		"http://no.such.host.invalid/x":                    hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED,
-		"https" + strings.TrimPrefix(plain, "http") + "/x": hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR,
-	} {
-		job := s.Job(map[string]any{"priority": "FOREGROUND"}, url)
-		bitstest.Must(t, s.Resume(ctx, job.ID))
-		now := s.Until(job.ID, func(j *bits.Job) bool { return j.Error != nil })
-		wantError(t, now, bits.StateTransientError, bits.ContextRemoteFile, want)
-		if now.NextRetry == nil || now.Waiting == nil || now.Waiting.Until == nil || now.Waiting.Code != want {
-			t.Errorf("%s: it does not say when it will try again: %+v", url, now.Waiting)
-		}
-	}
-}
-
 func itoa(n int) string { return strings.TrimSpace(string(bitstest.JSON(n))) }
 
 // A create that is repeated makes one job.
@@ -414,7 +395,7 @@ func TestCreateIsIdempotent(t *testing.T) {
 // Final jobs can be looked at for a day, and nothing can be done with them.
 func TestFinalJobs(t *testing.T) {
 	s := bitstest.Start(t)
-	job := s.Job(nil, "http://127.0.0.1/x")
+	job := s.NewJob(nil, "http://127.0.0.1/x")
 	_, err := s.Cancel(ctx, job.ID)
 	bitstest.Must(t, err)
 	wantState(t, s, job.ID, bits.StateCancelled)

@@ -14,8 +14,9 @@ import (
 	"time"
 
 	"bits"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
+	"bits/internal/pki"
 )
 
 // ended resumes a job and waits until nothing more happens to it by itself, or it is to be tried again.
@@ -38,7 +39,7 @@ func TestTimes(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
 	before := time.Now()
-	job := s.Job(nil, o.Plain+"/f")
+	job := s.NewJob(nil, o.Plain+"/f")
 	if job.Created.Before(before) || job.Modified.Before(job.Created) || job.Transferred != nil {
 		t.Errorf("created %v, modified %v, transferred %v", job.Created, job.Modified, job.Transferred)
 	}
@@ -54,7 +55,7 @@ func TestErrorObject(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", []byte("a"))
-	job := s.Job(nil, o.Plain+"/a", o.Plain+"/missing")
+	job := s.NewJob(nil, o.Plain+"/a", o.Plain+"/missing")
 	want := func(j *bits.Job) {
 		t.Helper()
 		e := j.Error
@@ -64,19 +65,18 @@ func TestErrorObject(t *testing.T) {
 	}
 	want(ended(t, s, job))
 	bitstest.Must(t, s.Suspend(ctx, job.ID))
-	want(s.State(job.ID, bits.StateSuspended))
-	s.Stop()
-	s.Begin()
-	want(s.State(job.ID, bits.StateSuspended))
+	want(s.Await(job.ID, bits.StateSuspended))
+	s.Restart()
+	want(s.Await(job.ID, bits.StateSuspended))
 	open := o.Gate("/missing", []byte("there"), -1)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	want(s.State(job.ID, bits.StateConnecting))
+	want(s.Await(job.ID, bits.StateConnecting))
 	open()
-	if now := s.State(job.ID, bits.StateTransferred); now.Error != nil || now.ErrorCount != 1 {
+	if now := s.Await(job.ID, bits.StateTransferred); now.Error != nil || now.ErrorCount != 1 {
 		t.Errorf("%+v, %d errors", now.Error, now.ErrorCount)
 	}
 	// One that is about a local file has no protocol.
-	job = s.Job(nil, o.Plain+"/a")
+	job = s.NewJob(nil, o.Plain+"/a")
 	bitstest.Must(t, os.RemoveAll(s.Path("")))
 	if e := ended(t, s, job).Error; e == nil || e.Context != bits.ContextLocalFile || e.Protocol != "" || e.File == nil || *e.File != 0 {
 		t.Errorf("%+v", e)
@@ -129,7 +129,7 @@ func TestRedirectPolicies(t *testing.T) {
 		c.path, c.code, c.name = fmt.Sprint("/", status), http404(status), "/end"
 	}
 	for _, c := range cases {
-		job := s.Job(with(o.Trust(), "security_flags", c.flags, "priority", "FOREGROUND"), o.URL+c.path)
+		job := s.NewJob(with(o.Trust(), "security_flags", c.flags, "priority", "FOREGROUND"), o.URL+c.path)
 		now := ended(t, s, job)
 		name := o.URL + c.name
 		if rest, ok := strings.CutPrefix(c.name, "PLAIN"); ok {
@@ -151,7 +151,7 @@ func TestRedirectPolicies(t *testing.T) {
 func TestSecretsStayWithTheirOrigin(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
-	other := o.Listen(t, o.Leaf)
+	other := o.Listen()
 	echo := func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s|%s|%s|%s|%s", r.Header.Get("X-Mine"), r.Header.Get("Authorization"), r.Header.Get("Cookie"), r.Header.Get("Referer"), r.Header.Get("Accept-Encoding"))
 	}
@@ -163,7 +163,7 @@ func TestSecretsStayWithTheirOrigin(t *testing.T) {
 		"/echo": "1|secret|c=1||identity", "/same": "1|secret|c=1||identity", "/back": "1|secret|c=1||identity",
 		"/away": "1||||identity",
 	} {
-		job := s.Job(with(o.Trust(), "custom_headers", "X-Mine: 1\r\nAuthorization: secret\r\nCookie: c=1\r\n", "priority", "FOREGROUND"), o.URL+path+"?signature=x")
+		job := s.NewJob(with(o.Trust(), "custom_headers", "X-Mine: 1\r\nAuthorization: secret\r\nCookie: c=1\r\n", "priority", "FOREGROUND"), o.URL+path+"?signature=x")
 		now := ended(t, s, job)
 		_, err := s.Complete(ctx, job.ID)
 		bitstest.Must(t, err)
@@ -193,7 +193,7 @@ func TestCookies(t *testing.T) {
 		w.Write([]byte("in"))
 	})
 	for range 2 {
-		job := s.Job(nil, o.Plain+"/login")
+		job := s.NewJob(nil, o.Plain+"/login")
 		if now := ended(t, s, job); now.State != bits.StateTransferred {
 			t.Errorf("%v: %+v", now.State, now.Error)
 		}
@@ -210,7 +210,7 @@ func TestClientCertificateDemanded(t *testing.T) {
 			s := bitstest.Start(t)
 			o := bitstest.NewOrigin(t, func(c *tls.Config) { c.MinVersion, c.MaxVersion, c.ClientAuth = version, version, demand })
 			o.File("/f", []byte("x"))
-			now := ended(t, s, s.Job(o.Trust(), o.URL+"/f"))
+			now := ended(t, s, s.NewJob(o.Trust(), o.URL+"/f"))
 			if now.State != want || want == bits.StateError && now.Error.Code != hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED {
 				t.Errorf("%s, %v: %v, %+v", tls.VersionName(version), demand, now.State, now.Error)
 			}
@@ -224,7 +224,7 @@ func TestOldTLS(t *testing.T) {
 	s := bitstest.Start(t)
 	o := bitstest.NewOrigin(t, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 })
 	o.File("/f", []byte("x"))
-	now := ended(t, s, s.Job(o.Trust(), o.URL+"/f"))
+	now := ended(t, s, s.NewJob(o.Trust(), o.URL+"/f"))
 	if now.State == bits.StateTransferred || now.Error.Code != hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR {
 		t.Errorf("%v, %+v", now.State, now.Error)
 	}
@@ -246,7 +246,7 @@ func TestChangesAgainAndAgain(t *testing.T) {
 		w.WriteHeader(http.StatusPartialContent)
 		io.WriteString(w, "0123456789"[start:end])
 	})
-	now := ended(t, s, s.Job(nil, o.Plain+"/f"))
+	now := ended(t, s, s.NewJob(nil, o.Plain+"/f"))
 	if now.State != bits.StateError || now.Error.Code != hresult.BG_E_REMOTE_FILE_CHANGED || n.Load() > 30 {
 		t.Errorf("%v, %+v after %d requests", now.State, now.Error, n.Load())
 	}
@@ -260,7 +260,7 @@ func TestFileTime(t *testing.T) {
 	o.Page("/f", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "", at, strings.NewReader("x"))
 	})
-	job := s.Job(nil, o.Plain+"/f")
+	job := s.NewJob(nil, o.Plain+"/f")
 	ended(t, s, job)
 	_, err := s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)
@@ -275,7 +275,7 @@ func TestSameTargetTwice(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/1/f", []byte("one"))
 	o.File("/2/f", []byte("two"))
-	one, two := s.Job(nil, o.Plain+"/1/f"), s.Job(nil, o.Plain+"/2/f")
+	one, two := s.NewJob(nil, o.Plain+"/1/f"), s.NewJob(nil, o.Plain+"/2/f")
 	ended(t, s, one)
 	ended(t, s, two)
 	for _, job := range []*bits.Job{two, one} {
@@ -303,6 +303,9 @@ func TestAttachByState(t *testing.T) {
 			t.Parallel()
 			s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 			job := inState(t, s, o, state)
+			for _, path := range []string{"/broken", "/missing"} {
+				o.Gate(path, nil, -1) // the next try is seen to go on
+			}
 			v, err := s.Attach(ctx, job.ID, &bitstest.Judge{})
 			bitstest.Must(t, err)
 			defer v.Close()
@@ -328,13 +331,13 @@ func TestCompleteThatCannotRename(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", []byte("a"))
 	o.File("/b", []byte("b"))
-	job := s.Job(nil, o.Plain+"/a", o.Plain+"/b")
+	job := s.NewJob(nil, o.Plain+"/a", o.Plain+"/b")
 	ended(t, s, job)
 	bitstest.Must(t, os.Mkdir(s.Path("b"), 0o700))
 	if _, err := s.Complete(ctx, job.ID); bits.AsError(err).Code != hresult.E_ACCESSDENIED {
 		t.Errorf("onto a folder: %v", err)
 	}
-	now := s.State(job.ID, bits.StateTransferred)
+	now := s.Await(job.ID, bits.StateTransferred)
 	if !now.Files[0].Completed || now.Files[1].Completed {
 		t.Errorf("completed: %v, %v", now.Files[0].Completed, now.Files[1].Completed)
 	}
@@ -355,12 +358,12 @@ func TestCompleteMissesItsTemporaryFile(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
-	now := ended(t, s, s.Job(nil, o.Plain+"/f"))
+	now := ended(t, s, s.NewJob(nil, o.Plain+"/f"))
 	bitstest.Must(t, os.Remove(now.Files[0].Temporary), os.WriteFile(s.Path("f"), []byte("y"), 0o600))
 	if _, err := s.Complete(ctx, now.ID); bits.AsError(err).Code != hresult.ERROR_FILE_NOT_FOUND {
 		t.Errorf("%v", err)
 	}
-	s.State(now.ID, bits.StateTransferred)
+	s.Await(now.ID, bits.StateTransferred)
 	if there, err := os.ReadFile(s.Path("f")); err != nil || string(there) != "y" {
 		t.Errorf("%q, %v", there, err)
 	}
@@ -479,9 +482,9 @@ func TestProxyThatCannotBeTrusted(t *testing.T) {
 	t.Parallel()
 	s, o, p := bitstest.Start(t), bitstest.NewOrigin(t), &proxy{}
 	for _, trusted := range []bool{true, false} {
-		pair := o.Root.Server([]string{"localhost"})
+		pair := pki.Of(o.Authority()).Server([]string{"localhost"})
 		if !trusted {
-			pair = o.Root.Server([]string{"other.example"})
+			pair = pki.Of(o.Authority()).Server([]string{"other.example"})
 		}
 		l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair.TLS()}})
 		bitstest.Must(t, err)
@@ -493,7 +496,7 @@ func TestProxyThatCannotBeTrusted(t *testing.T) {
 		job, err := s.Create(ctx, bits.Spec{
 			Files:       []bits.FileSpec{{RemoteName: hostsName(o.Plain) + "/f", LocalName: s.Path("f")}},
 			Environment: map[string]string{"http_proxy": "https://localhost:" + port},
-			Properties:  map[string]bits.RawMessage{"roots": bitstest.JSON(string(o.Root.PEM()))},
+			Properties:  map[string]bits.RawMessage{"roots": bitstest.JSON(string(o.Roots()))},
 		})
 		bitstest.Must(t, err)
 		j := &bitstest.Judge{}
@@ -524,7 +527,7 @@ func TestContentIsNotDecoded(t *testing.T) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Write(data)
 	})
-	job := s.Job(nil, o.Plain+"/f")
+	job := s.NewJob(nil, o.Plain+"/f")
 	ended(t, s, job)
 	_, err := s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)

@@ -14,8 +14,9 @@ import (
 
 	"bits"
 	"bits/client"
-	"bits/internal/bitstest"
+	"bits/client/bitstest"
 	"bits/internal/pki"
+	"bits/internal/program"
 )
 
 // kills is how often the loops kill: few in a quick run, BITS_KILLS in the slow suite.
@@ -50,7 +51,7 @@ type rig struct {
 	t      *testing.T
 	dir    string
 	daemon *victim
-	nginx  *bitstest.Nginx
+	nginx  *program.Nginx
 	root   *pki.Pair
 	url    string
 	files  map[string][]byte
@@ -58,9 +59,9 @@ type rig struct {
 
 func newRig(t *testing.T, sizes ...int) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: bitstest.Dir(t), root: pki.Root("root"), files: map[string][]byte{}}
-	port := bitstest.Port(t)
-	r.nginx = bitstest.StartNginx(t, port, fmt.Sprintf("server { listen 127.0.0.1:%d; }", port))
+	r := &rig{t: t, dir: program.Dir(t), root: pki.Root("root"), files: map[string][]byte{}}
+	port := program.Port(t)
+	r.nginx = program.StartNginx(t, port, fmt.Sprintf("server { listen 127.0.0.1:%d; }", port))
 	r.nginx.Kill()
 	r.nginx.Configure(fmt.Sprintf("server { listen 127.0.0.1:%d ssl http2; limit_rate 8m; %s }", port, r.nginx.Pair("leaf", r.root.Server([]string{"localhost"}))))
 	r.nginx.Start()
@@ -71,7 +72,7 @@ func newRig(t *testing.T, sizes ...int) *rig {
 		r.nginx.File(name, r.files[name])
 	}
 	r.Client = &client.Client{Socket: filepath.Join(r.dir, "run", "s")}
-	r.daemon = &victim{t: t, start: func() *exec.Cmd { return bitstest.Command(r.dir, "daemon", "--foreground", "-1") }}
+	r.daemon = &victim{t: t, start: func() *exec.Cmd { return program.Command(r.dir, "daemon", "--foreground", "-1") }}
 	r.daemon.begin()
 	r.ready()
 	t.Cleanup(func() { r.daemon.kill() })
@@ -222,7 +223,7 @@ func TestKillApplication(t *testing.T) {
 	for i := range max((kills()+2)/3, 3) { // three kills each
 		job := r.create(i)
 		app := &victim{t: t, start: func() *exec.Cmd {
-			return bitstest.Command(r.dir, "validate", job.ID, "--", "sh", "-c", "echo $BITS_SHA256 >> "+judged)
+			return program.Command(r.dir, "validate", job.ID, "--", "sh", "-c", "echo $BITS_SHA256 >> "+judged)
 		}}
 		app.begin()
 		for {

@@ -15,8 +15,9 @@ import (
 
 	"bits"
 	"bits/client"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
+	"bits/internal/program"
 )
 
 // spoil makes the store of a service refuse some writes, as a full disk does, until mend is called.
@@ -41,20 +42,19 @@ func TestRecordOfCompleteFails(t *testing.T) {
 	for _, auto := range []bool{false, true} {
 		s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 		o.File("/f", []byte("x"))
-		job := s.Job(with(o.Trust(), "auto_complete", auto), o.Plain+"/f")
+		job := s.NewJob(with(o.Trust(), "auto_complete", auto), o.Plain+"/f")
 		mend := spoil(t, s, "update on job when new.state = 'ACKNOWLEDGED'")
 		bitstest.Must(t, s.Resume(ctx, job.ID))
 		if !auto {
-			s.State(job.ID, bits.StateTransferred)
+			s.Await(job.ID, bits.StateTransferred)
 			if _, err := s.Complete(ctx, job.ID); err != nil {
 				t.Error(err)
 			}
 		}
-		s.State(job.ID, bits.StateAcknowledged)
+		s.Await(job.ID, bits.StateAcknowledged)
 		mend()
-		s.Stop()
-		s.Begin() // the record of the intention is finished
-		s.State(job.ID, bits.StateAcknowledged)
+		s.Restart() // the record of the intention is finished
+		s.Await(job.ID, bits.StateAcknowledged)
 		if there, err := os.ReadFile(s.Path("f")); err != nil || string(there) != "x" {
 			t.Errorf("%q, %v", there, err)
 		}
@@ -66,10 +66,10 @@ func TestRecordOfBeginFails(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
-	job := s.Job(o.Trust(), o.Plain+"/f")
+	job := s.NewJob(o.Trust(), o.Plain+"/f")
 	defer spoil(t, s, "update on job when new.state = 'CONNECTING'")()
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 }
 
 // A checkpoint cannot be recorded: the job is tried again, and loses nothing.
@@ -78,17 +78,17 @@ func TestRecordOfCheckpointFails(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	data := bitstest.Content(13, 100_000)
 	open := o.Gate("/f", data, 1000)
-	job := s.Job(o.Trust(), o.Plain+"/f")
+	job := s.NewJob(o.Trust(), o.Plain+"/f")
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferring)
+	s.Await(job.ID, bits.StateTransferring)
 	mend := spoil(t, s, "update on file")
 	open()
-	now := s.State(job.ID, bits.StateTransientError)
+	now := s.Await(job.ID, bits.StateTransientError)
 	if now.Error.Context != bits.ContextQueueManager || !strings.Contains(now.Error.Message, "cannot record") {
 		t.Errorf("%+v", now.Error)
 	}
 	mend()
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	_, err := s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)
 	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
@@ -116,12 +116,12 @@ func TestPatienceEnds(t *testing.T) {
 	began := time.Now()
 	var jobs []*bits.Job
 	for _, path := range []string{"/cut", "/stall", "/hang"} {
-		job := s.Job(with(o.Trust(), "give_up_after", 3, "priority", "FOREGROUND"), o.Plain+path)
+		job := s.NewJob(with(o.Trust(), "give_up_after", 3, "priority", "FOREGROUND"), o.Plain+path)
 		bitstest.Must(t, s.Resume(ctx, job.ID))
 		jobs = append(jobs, job)
 	}
 	for _, job := range jobs {
-		now := s.State(job.ID, bits.StateError)
+		now := s.Await(job.ID, bits.StateError)
 		if time.Since(began) > 15*time.Second || now.Error == nil || now.Error.Context != bits.ContextRemoteFile {
 			t.Errorf("%s: after %v: %+v", job.Files[0].RemoteName, time.Since(began), now.Error)
 		}
@@ -147,7 +147,7 @@ func TestTemporaryFileRemovedWhileAsking(t *testing.T) {
 		os.Remove(path)
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 	})
-	job := s.Job(o.Trust(), o.Plain+"/f")
+	job := s.NewJob(o.Trust(), o.Plain+"/f")
 	path = job.Files[0].Temporary
 	bitstest.Must(t, s.Resume(ctx, job.ID))
 	now := s.Until(job.ID, func(j *bits.Job) bool { return j.State == bits.StateTransferred || j.State == bits.StateError })
@@ -176,9 +176,9 @@ func TestReportedRedirectKeepsTheLogin(t *testing.T) {
 		n++
 		cut(make([]byte, 500), 500)(w, r)
 	})
-	job := s.Job(with(o.Trust(), "security_flags", bits.RedirectReport, "custom_headers", "Authorization: secret\r\nX-Mine: 1\r\n"), o.Plain+"/f")
+	job := s.NewJob(with(o.Trust(), "security_flags", bits.RedirectReport, "custom_headers", "Authorization: secret\r\nX-Mine: 1\r\n"), o.Plain+"/f")
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	now := s.State(job.ID, bits.StateTransferred)
+	now := s.Await(job.ID, bits.StateTransferred)
 	if strings.Join(seen, " ") != "1 1 1" || now.Files[0].RemoteName != other.Plain+"/g" || now.Files[0].Original != o.Plain+"/f" {
 		t.Errorf("the other server saw %q; %s, at first %s", seen, now.Files[0].RemoteName, now.Files[0].Original)
 	}
@@ -190,14 +190,14 @@ func TestAddedFileIsNotDropped(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", []byte("a"))
 	o.File("/b", []byte("b"))
-	job := s.Job(o.Trust(), o.Plain+"/a")
+	job := s.NewJob(o.Trust(), o.Plain+"/a")
 	ended(t, s, job)
 	bitstest.Must(t, s.Add(ctx, job.ID, bits.FileSpec{RemoteName: o.Plain + "/b", LocalName: s.Path("b")}),
 		s.Set(ctx, job.ID, map[string]any{"auto_complete": true}))
 	time.Sleep(300 * time.Millisecond)
 	wantState(t, s, job.ID, bits.StateTransferred)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateAcknowledged)
+	s.Await(job.ID, bits.StateAcknowledged)
 	for _, name := range []string{"a", "b"} {
 		if _, err := os.Stat(s.Path(name)); err != nil {
 			t.Error(err)
@@ -211,7 +211,7 @@ func TestCompleteGoesOnOverALostFile(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", []byte("a"))
 	o.File("/b", []byte("b"))
-	job := s.Job(o.Trust(), o.Plain+"/a", o.Plain+"/b")
+	job := s.NewJob(o.Trust(), o.Plain+"/a", o.Plain+"/b")
 	now := ended(t, s, job)
 	bitstest.Must(t, os.Remove(now.Files[0].Temporary))
 	if _, err := s.Complete(ctx, job.ID); bits.AsError(err).Code != hresult.ERROR_FILE_NOT_FOUND {
@@ -235,14 +235,14 @@ func TestClockAheadAtStart(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
-	now := ended(t, s, s.Job(o.Trust(), o.Plain+"/f"))
+	now := ended(t, s, s.NewJob(o.Trust(), o.Plain+"/f"))
 	s.Stop()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.Dir, "state", "bits.db"))
 	bitstest.Must(t, err)
 	_, err = db.Exec("update job set properties = json_set(properties, '$.modified', ?)", time.Now().Add(-120*24*time.Hour).Format(time.RFC3339))
 	bitstest.Must(t, err, db.Close())
 	for range 2 {
-		s.Begin()
+		s.Restart()
 		time.Sleep(100 * time.Millisecond)
 		wantState(t, s, now.ID, bits.StateTransferred)
 		s.Stop()
@@ -257,7 +257,7 @@ func TestDeclineWithTheCodeOfNobody(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	set(t, s, job.ID, &bitstest.Judge{Verdict: func(context.Context, bits.Question) error {
 		return bits.Errorf(hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED, "no")
 	}})
@@ -270,19 +270,19 @@ func TestWaitsForTheVerdict(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
 	answer := make(chan bool)
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	set(t, s, job.ID, &bitstest.Judge{Verdict: func(context.Context, bits.Question) error { <-answer; return nil }})
 	bitstest.Must(t, s.Resume(ctx, job.ID))
 	s.Until(job.ID, func(j *bits.Job) bool { return j.Waiting != nil && strings.Contains(j.Waiting.Reason, "verdict") })
 	close(answer)
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 }
 
 // A program with a folder of its own names its authorities by a relative path; the service has another folder.
 func TestRelativeTrust(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
-	bitstest.Must(t, os.WriteFile(s.Path("ca.pem"), o.Root.PEM(), 0o600))
+	bitstest.Must(t, os.WriteFile(s.Path("ca.pem"), o.Roots(), 0o600))
 	t.Chdir(s.Path(""))
 	t.Setenv("SSL_CERT_FILE", "ca.pem")
 	job, err := s.Create(ctx, bits.Spec{Files: []bits.FileSpec{{RemoteName: o.URL + "/f", LocalName: s.Path("f")}}})
@@ -305,10 +305,10 @@ func TestStateFolderOfOthers(t *testing.T) {
 			if name != "open to all" {
 				asRoot(t)
 			}
-			dir := bitstest.Dir(t)
+			dir := program.Dir(t)
 			state := filepath.Join(dir, "state")
 			bitstest.Must(t, os.Mkdir(state, 0o700), spoil(state))
-			out, err := bitstest.Command(dir, "daemon").CombinedOutput()
+			out, err := program.Command(dir, "daemon").CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "cannot use the state folder") {
 				t.Errorf("%v: %s", err, out)
 			}
@@ -318,7 +318,7 @@ func TestStateFolderOfOthers(t *testing.T) {
 
 // session is a command in a session of the user with its own runtime folder.
 func session(home, runtime string, args ...string) *exec.Cmd {
-	cmd := bitstest.Command(home, args...)
+	cmd := program.Command(home, args...)
 	var env []string
 	for _, v := range cmd.Env {
 		if !strings.HasPrefix(v, "BITS_SOCKET=") && !strings.HasPrefix(v, "BITS_STATE_DIR=") && !strings.HasPrefix(v, "XDG_") && !strings.HasPrefix(v, "HOME=") {
@@ -331,7 +331,7 @@ func session(home, runtime string, args ...string) *exec.Cmd {
 
 // Every session of a user finds his one service, whatever its runtime folder; and when that is removed, as at log-out, it is found again.
 func TestSessionsFindTheService(t *testing.T) {
-	home := bitstest.Dir(t)
+	home := program.Dir(t)
 	one, two := filepath.Join(home, "one"), filepath.Join(home, "two")
 	bitstest.Must(t, os.Mkdir(one, 0o700), os.Mkdir(two, 0o700))
 	pid := func(runtime string) string {
@@ -365,7 +365,7 @@ func TestSessionsFindTheService(t *testing.T) {
 
 // The service does not end while somebody is connected, also if he came when it was idle.
 func TestIdleExitSeesWhoIsConnected(t *testing.T) {
-	dir := bitstest.Dir(t)
+	dir := program.Dir(t)
 	c, ended := idler(t, dir, "700ms")
 	time.Sleep(400 * time.Millisecond)
 	life, stop := context.WithCancel(ctx)

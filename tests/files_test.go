@@ -15,20 +15,21 @@ import (
 	"time"
 
 	"bits"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
 	"bits/internal/contract"
+	"bits/internal/program"
 )
 
 // real are the servers of these tests: the URL of their files, and how to put one there.
 func real(t *testing.T) map[string]func(name string, data []byte, at time.Time) string {
 	t.Helper()
-	p, q := bitstest.Port(t), bitstest.Port(t)
-	n := bitstest.StartNginx(t, p, fmt.Sprintf("server { listen 127.0.0.1:%d; }", p))
+	p, q := program.Port(t), program.Port(t)
+	n := program.StartNginx(t, p, fmt.Sprintf("server { listen 127.0.0.1:%d; }", p))
 	n.Kill()
 	n.Configure(fmt.Sprintf("server { listen 127.0.0.1:%d; location /plain/ { alias %s/www/; etag off; } location /slow/ { alias %s/www/; limit_rate 2m; } }", p, n.Dir, n.Dir))
 	n.Start()
-	a := bitstest.StartApache(t, q, "<Location /plain/>\nFileETag None\n</Location>\n")
+	a := program.StartApache(t, q, "<Location /plain/>\nFileETag None\n</Location>\n")
 	bitstest.Must(t, os.Symlink(".", filepath.Join(a.Dir, "www", "plain")))
 	return map[string]func(string, []byte, time.Time) string{
 		"nginx": func(name string, data []byte, at time.Time) string {
@@ -79,7 +80,7 @@ func TestRangesOfRealServers(t *testing.T) {
 					ranges, want := someRanges(data, n)
 					job, err := s.Create(ctx, spec(s, url, strings.ReplaceAll(t.Name(), "/", "-"), ranges, map[string]any{"strict": strict}))
 					bitstest.Must(t, err, s.Resume(ctx, job.ID))
-					now := s.State(job.ID, bits.StateTransferred)
+					now := s.Await(job.ID, bits.StateTransferred)
 					if got := now.Progress; *got.BytesTotal != int64(len(want)) || got.BytesTransferred != int64(len(want)) {
 						t.Errorf("%d of %d bytes, want %d", got.BytesTransferred, *got.BytesTotal, len(want))
 					}
@@ -97,7 +98,7 @@ func TestRangesOfRealServers(t *testing.T) {
 		t.Run(name+" outside", func(t *testing.T) {
 			job, err := s.Create(ctx, spec(s, url, name+"-outside", []bits.FileRange{{Offset: 5, Length: 5}, {Offset: 3_000_000, Length: 2}}, nil))
 			bitstest.Must(t, err, s.Resume(ctx, job.ID))
-			e := s.State(job.ID, bits.StateError).Error
+			e := s.Await(job.ID, bits.StateError).Error
 			if e.Code != hresult.BG_E_INVALID_RANGE || e.Context != bits.ContextRemoteFile {
 				t.Errorf("%+v", e)
 			}
@@ -112,13 +113,13 @@ func TestResponseHeadersOfAnError(t *testing.T) {
 		w.Header().Set("X-Why", "closed")
 		http.Error(w, "no", http.StatusForbidden)
 	})
-	job := s.Job(o.Trust(), o.Plain+"/f")
+	job := s.NewJob(o.Trust(), o.Plain+"/f")
 	var headers *string
 	if _, err := s.FileProperty(ctx, job.ID, 0, "http_response_headers", &headers); err != nil || headers != nil {
 		t.Errorf("before the first answer: %v, %v", headers, err)
 	}
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateError)
+	s.Await(job.ID, bits.StateError)
 	if _, err := s.FileProperty(ctx, job.ID, 0, "http_response_headers", &headers); err != nil || headers == nil || !strings.HasPrefix(*headers, "HTTP/1.1 403 Forbidden\r\n") || !strings.Contains(*headers, "\r\nX-Why: closed\r\n") {
 		t.Errorf("%v, %v", headers, err)
 	}
@@ -140,7 +141,7 @@ func TestOnDemand(t *testing.T) {
 			url := put("f", data, time.Now().Add(-time.Hour)) + "f"
 			job, err := s.Create(ctx, spec(s, url, name, nil, map[string]any{"on_demand_mode": true}))
 			bitstest.Must(t, err, s.Resume(ctx, job.ID))
-			s.State(job.ID, bits.StateSuspended) // nothing was requested
+			s.Await(job.ID, bits.StateSuspended) // nothing was requested
 			request := func(ranges ...bits.FileRange) {
 				t.Helper()
 				_, err := s.FileCall(ctx, job.ID, 0, "request-ranges", contract.Ranges{Ranges: ranges})
@@ -160,7 +161,7 @@ func TestOnDemand(t *testing.T) {
 				t.Errorf("a range outside: %v", err)
 			}
 			request(bits.FileRange{Offset: 0, Length: bits.ToEOF})
-			s.State(job.ID, bits.StateTransferred)
+			s.Await(job.ID, bits.StateTransferred)
 			_, err = s.Complete(ctx, job.ID)
 			bitstest.Must(t, err)
 			if there, err := os.ReadFile(s.Path(name)); err != nil || !bytes.Equal(there, data) {
@@ -183,7 +184,7 @@ func TestOnDemandWithoutRanges(t *testing.T) {
 		return err
 	}
 	bitstest.Must(t, request(), s.Resume(ctx, job.ID))
-	if e := s.State(job.ID, bits.StateError).Error; e.Code != hresult.BG_E_RANDOM_ACCESS_NOT_SUPPORTED || e.Context != bits.ContextRemoteFile {
+	if e := s.Await(job.ID, bits.StateError).Error; e.Code != hresult.BG_E_RANDOM_ACCESS_NOT_SUPPORTED || e.Context != bits.ContextRemoteFile {
 		t.Errorf("%+v", e)
 	}
 	if err := request(); bits.AsError(err).Code != hresult.BG_E_RANDOM_ACCESS_NOT_SUPPORTED {
@@ -228,7 +229,7 @@ func TestSetRemoteNameBetweenServers(t *testing.T) {
 				_, err = s.FileCall(ctx, job.ID, 0, "set-remote-name", contract.RemoteName{RemoteName: to + c.to + file})
 			}
 			bitstest.Must(t, err, s.Resume(ctx, job.ID))
-			now := s.State(job.ID, bits.StateTransferred)
+			now := s.Await(job.ID, bits.StateTransferred)
 			h := now.Files[0].ResponseHeaders
 			if kept := strings.Contains(h, "Content-Range: ") && !strings.Contains(h, "Content-Range: bytes 0-"); kept != c.kept || now.Files[0].Renamed {
 				t.Errorf("renamed %v; the last answer was %s", now.Files[0].Renamed, h)
@@ -247,12 +248,12 @@ func TestSetRemoteNameOfAFinishedFile(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("old"))
 	o.File("/g", []byte("new"))
-	job := s.Job(o.Trust(), o.Plain+"/f")
+	job := s.NewJob(o.Trust(), o.Plain+"/f")
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	_, err := s.FileCall(ctx, job.ID, 0, "set-remote-name", contract.RemoteName{RemoteName: o.Plain + "/g"})
 	bitstest.Must(t, err, s.Resume(ctx, job.ID))
-	now := s.State(job.ID, bits.StateTransferred)
+	now := s.Await(job.ID, bits.StateTransferred)
 	code, err := s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)
 	if there, err := os.ReadFile(s.Path("f")); err != nil || string(there) != "old" || code != hresult.S_OK || now.Files[0].RemoteName != o.Plain+"/g" || len(o.Seen()) != 1 {
@@ -277,7 +278,7 @@ func TestRequestWhileRunning(t *testing.T) {
 		t.Errorf("%v", d)
 	}
 	bitstest.Must(t, s.Suspend(ctx, job.ID), s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	_, err = s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)
 	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
@@ -298,7 +299,7 @@ func TestSetRemoteNameWhileRunning(t *testing.T) {
 		time.Sleep(rand.N(30 * time.Millisecond)) // no order is waited for: every one must do
 		_, err = s.FileCall(ctx, job.ID, 0, "set-remote-name", contract.RemoteName{RemoteName: o.Plain + "/new"})
 		bitstest.Must(t, err)
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 		_, err = s.Complete(ctx, job.ID)
 		bitstest.Must(t, err)
 		if there, err := os.ReadFile(s.Path(local)); err != nil || !bytes.Equal(there, now) {
@@ -313,7 +314,7 @@ func TestValidation(t *testing.T) {
 	a, b := bitstest.Content(8, 3000), bitstest.Content(9, 2000)
 	o.File("/a", a)
 	open := o.Gate("/b", b, 1000)
-	job := s.Job(with(o.Trust(), "auto_complete", true), o.Plain+"/a", o.Plain+"/b")
+	job := s.NewJob(with(o.Trust(), "auto_complete", true), o.Plain+"/a", o.Plain+"/b")
 	validate := func(file int, valid bool) error {
 		_, err := s.FileCall(ctx, job.ID, file, "set-validation-state", contract.Validation{Valid: &valid})
 		return err
@@ -324,13 +325,13 @@ func TestValidation(t *testing.T) {
 		t.Errorf("a file that is under way: %v", err)
 	}
 	bitstest.Must(t, os.WriteFile(job.Files[0].Temporary, []byte("spoiled"), 0o600), validate(0, false))
-	now := s.State(job.ID, bits.StateError)
+	now := s.Await(job.ID, bits.StateError)
 	if e := now.Error; e.Code != hresult.BG_E_VALIDATION_FAILED || e.Context != bits.ContextLocalFile || *e.File != 0 || now.ErrorCount != 1 || now.Files[0].Done != nil || now.Files[0].Finished || now.Progress.FilesTransferred != 0 {
 		t.Errorf("%+v, %+v", e, now)
 	}
 	open()
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	now = s.State(job.ID, bits.StateAcknowledged)
+	now = s.Await(job.ID, bits.StateAcknowledged)
 	for i, want := range [][]byte{a, b} {
 		if there, err := os.ReadFile(now.Files[i].LocalName); err != nil || !bytes.Equal(there, want) || !now.Files[i].Valid {
 			t.Errorf("file %d differs, or is not valid though it was completed: %v", i, err)
@@ -343,19 +344,19 @@ func TestValidationWhenTransferred(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", []byte("a"))
 	o.File("/b", []byte("b"))
-	job := s.Job(o.Trust(), o.Plain+"/a", o.Plain+"/b")
+	job := s.NewJob(o.Trust(), o.Plain+"/a", o.Plain+"/b")
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	valid := false
 	_, err := s.FileCall(ctx, job.ID, 1, "set-validation-state", contract.Validation{Valid: &valid})
 	bitstest.Must(t, err)
 	s.Stop()
-	s.Begin() // the verdict survives
+	s.Restart() // the verdict survives
 	if now, err := s.Client.Job(ctx, job.ID); err != nil || now.State != bits.StateError || now.Error.Code != hresult.BG_E_VALIDATION_FAILED {
 		t.Fatalf("%+v, %v", now, err)
 	}
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	if seen := o.Seen(); !slices.Equal(seen, []string{"GET /a bytes=0-", "GET /b bytes=0-", "GET /b bytes=0-"}) {
 		t.Errorf("%q", seen)
 	}
@@ -371,9 +372,9 @@ func TestHighPerformance(t *testing.T) {
 	t.Run("whole", func(t *testing.T) {
 		target := s.Path("target")
 		bitstest.Must(t, os.WriteFile(target, []byte("old"), 0o644), os.Symlink(target, s.Path("f")))
-		job := s.Job(properties, o.Plain+"/f")
+		job := s.NewJob(properties, o.Plain+"/f")
 		bitstest.Must(t, s.Resume(ctx, job.ID))
-		now := s.State(job.ID, bits.StateTransferred)
+		now := s.Await(job.ID, bits.StateTransferred)
 		info, err := os.Lstat(s.Path("f"))
 		if err != nil || !info.Mode().IsRegular() || info.Mode().Perm() != os.FileMode(0o666&^now.Umask) || info.Size() != int64(len(data)) || now.Files[0].Temporary != s.Path("f") {
 			t.Errorf("%v, %v, %s", info, err, now.Files[0].Temporary)
@@ -389,7 +390,7 @@ func TestHighPerformance(t *testing.T) {
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
-		job := s.Job(properties, o.Plain+"/gate")
+		job := s.NewJob(properties, o.Plain+"/gate")
 		bitstest.Must(t, s.Resume(ctx, job.ID))
 		s.Until(job.ID, func(j *bits.Job) bool { return j.Files[0].Received == 100_000 })
 		bitstest.Must(t, s.Suspend(ctx, job.ID))
@@ -406,10 +407,10 @@ func TestHighPerformance(t *testing.T) {
 	t.Run("no_replace", func(t *testing.T) {
 		o.File("/mine", data)
 		bitstest.Must(t, os.WriteFile(s.Path("mine"), []byte("mine"), 0o644))
-		job := s.Job(with(properties, "no_replace", true), o.Plain+"/mine")
+		job := s.NewJob(with(properties, "no_replace", true), o.Plain+"/mine")
 		for range 2 { // it is not taken for the job's own the second time
 			bitstest.Must(t, s.Resume(ctx, job.ID))
-			if e := s.State(job.ID, bits.StateError).Error; e.Code != hresult.ERROR_FILE_EXISTS || e.Context != bits.ContextLocalFile {
+			if e := s.Await(job.ID, bits.StateError).Error; e.Code != hresult.ERROR_FILE_EXISTS || e.Context != bits.ContextLocalFile {
 				t.Errorf("%+v", e)
 			}
 		}
@@ -417,11 +418,11 @@ func TestHighPerformance(t *testing.T) {
 			t.Errorf("%q, %v", there, err)
 		}
 		bitstest.Must(t, os.Remove(s.Path("mine")), s.Resume(ctx, job.ID))
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 		valid := false
 		_, err := s.FileCall(ctx, job.ID, 0, "set-validation-state", contract.Validation{Valid: &valid})
 		bitstest.Must(t, err, s.Resume(ctx, job.ID)) // what is there now is the job's own
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 	})
 }
 
@@ -447,14 +448,14 @@ func TestMethod(t *testing.T) {
 		w.Header().Set("Location", "/f")
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	})
-	job := s.Job(with(o.Trust(), "http_method", "POST"), o.Plain+"/moved")
+	job := s.NewJob(with(o.Trust(), "http_method", "POST"), o.Plain+"/moved")
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	now := s.State(job.ID, bits.StateError)
+	now := s.Await(job.ID, bits.StateError)
 	if now.Error.Code != hresult.ERROR_WINHTTP_CONNECTION_ERROR || now.Priority != bits.Foreground {
 		t.Errorf("%+v, %v", now.Error, now.Priority)
 	}
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	_, err := s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)
 	if there, err := os.ReadFile(s.Path("moved")); err != nil || !bytes.Equal(there, data) {
@@ -470,9 +471,9 @@ func TestMaxDownloadSize(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", make([]byte, 600))
 	o.File("/b", make([]byte, 401))
-	job := s.Job(with(o.Trust(), "max_download_size", 1000), o.Plain+"/a", o.Plain+"/b")
+	job := s.NewJob(with(o.Trust(), "max_download_size", 1000), o.Plain+"/a", o.Plain+"/b")
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	if e := s.State(job.ID, bits.StateError).Error; e.Code != hresult.BG_E_MAX_DOWNLOAD_SIZE_LIMIT_REACHED || e.Context != bits.ContextRemoteFile || *e.File != 1 {
+	if e := s.Await(job.ID, bits.StateError).Error; e.Code != hresult.BG_E_MAX_DOWNLOAD_SIZE_LIMIT_REACHED || e.Context != bits.ContextRemoteFile || *e.File != 1 {
 		t.Errorf("%+v", e)
 	}
 }
@@ -495,7 +496,7 @@ func TestUpdateDownloadPosition(t *testing.T) {
 	if now.Files[0].Done[0].End >= offset {
 		t.Errorf("%v", now.Files[0].Done)
 	}
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	_, err = s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)
 	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {

@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"bits"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
 	"bits/internal/pki"
+	"bits/internal/program"
 )
 
 // certificates is the table of phase one against nginx: what a server shows, the flags, and what becomes of the job.
@@ -63,7 +64,7 @@ func TestCertificatesOfNginx(t *testing.T) {
 	s := bitstest.Start(t)
 	root := pki.Root("root")
 	middle := root.Intermediate("middle", func(c *x509.Certificate) { c.MaxPathLenZero = true })
-	crls := bitstest.Port(t)
+	crls := program.Port(t)
 	point := func(name string) func(*x509.Certificate) {
 		return func(c *x509.Certificate) {
 			c.CRLDistributionPoints = []string{fmt.Sprintf("http://127.0.0.1:%d/%s.crl", crls, name)}
@@ -97,7 +98,7 @@ func TestCertificatesOfNginx(t *testing.T) {
 		"HTTP/2 TLS 1.2":   "ssl http2|ssl_protocols TLSv1.2;",
 		"HTTP/2 TLS 1.3":   "ssl http2|ssl_protocols TLSv1.3;",
 	}
-	n := bitstest.StartNginx(t, crls, fmt.Sprintf("server { listen 127.0.0.1:%d; }", crls))
+	n := program.StartNginx(t, crls, fmt.Sprintf("server { listen 127.0.0.1:%d; }", crls))
 	n.File("root.crl", root.CRL(1, pairs["revoked"]))
 	data := bitstest.Content(7, 300_000)
 	n.File("file", data)
@@ -107,7 +108,7 @@ func TestCertificatesOfNginx(t *testing.T) {
 		directives := n.Pair(strings.ReplaceAll(name, " ", "-"), pair)
 		for variant, text := range variants {
 			listen, more, _ := strings.Cut(text, "|")
-			ports[name+variant] = bitstest.Port(t)
+			ports[name+variant] = program.Port(t)
 			servers += fmt.Sprintf("server { listen 127.0.0.1:%d %s; server_name localhost; %s %s }\n", ports[name+variant], listen, directives, more)
 		}
 	}
@@ -175,9 +176,9 @@ func TestNginxRotatesInMidJob(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, j := bitstest.Start(t), &bitstest.Judge{}
-			root, port := pki.Root("root"), bitstest.Port(t)
+			root, port := pki.Root("root"), program.Port(t)
 			servers := fmt.Sprintf("server { listen 127.0.0.1:%d; }", port)
-			n := bitstest.StartNginx(t, port, servers)
+			n := program.StartNginx(t, port, servers)
 			data := bitstest.Content(8, 8<<20)
 			n.File("file", data)
 			show := func() {
@@ -186,12 +187,12 @@ func TestNginxRotatesInMidJob(t *testing.T) {
 				n.Start()
 			}
 			show()
-			job := s.Job(map[string]any{"roots": string(root.PEM()), "backoff": bits.Backoff{First: 1, Max: 1}}, fmt.Sprintf("https://localhost:%d/file", port))
+			job := s.NewJob(map[string]any{"roots": string(root.PEM()), "backoff": bits.Backoff{First: 1, Max: 1}}, fmt.Sprintf("https://localhost:%d/file", port))
 			set(t, s, job.ID, j)
 			bitstest.Must(t, s.Resume(ctx, job.ID))
 			s.Until(job.ID, func(j *bits.Job) bool { return j.Progress.BytesReceived > 1<<20 })
 			show()
-			s.State(job.ID, bits.StateTransferred)
+			s.Await(job.ID, bits.StateTransferred)
 			if len(j.Asked()) != 2 {
 				t.Errorf("asked %d times, want twice", len(j.Asked()))
 			}

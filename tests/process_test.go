@@ -11,7 +11,8 @@ import (
 
 	"bits"
 	"bits/client"
-	"bits/internal/bitstest"
+	"bits/client/bitstest"
+	"bits/internal/program"
 )
 
 // build makes a program whose build differs from every other name's, with a file time of its own.
@@ -30,7 +31,7 @@ func build(t *testing.T, dir, name string, age time.Duration) string {
 // A rebuilt program takes the place of an older service: an idle one, and a busy one at a checkpoint. It does not take the place of a
 // newer one, nor of one to which applications are attached: then the message names both.
 func TestRebuiltProgramReplacesTheService(t *testing.T) {
-	dir := bitstest.Dir(t)
+	dir := program.Dir(t)
 	old, young := build(t, dir, "old", time.Hour), build(t, dir, "young", time.Minute)
 	state, socket := filepath.Join(dir, "state"), filepath.Join(dir, "run", "s")
 	run := func(program string, args ...string) (string, string) {
@@ -115,7 +116,7 @@ func TestRebuiltProgramReplacesTheService(t *testing.T) {
 // idler starts a service that ends when it was idle for so long; the channel is closed when it has ended, or the test fails.
 func idler(t *testing.T, dir, after string) (*client.Client, <-chan bool) {
 	t.Helper()
-	daemon := bitstest.Command(dir, "daemon", "--idle-exit", after)
+	daemon := program.Command(dir, "daemon", "--idle-exit", after)
 	bitstest.Must(t, daemon.Start())
 	ended := make(chan bool)
 	patience := time.AfterFunc(30*time.Second, func() { daemon.Process.Kill() })
@@ -143,7 +144,7 @@ func idler(t *testing.T, dir, after string) (*client.Client, <-chan bool) {
 
 // The service ends by itself only when it has nothing to do and nobody is connected.
 func TestIdleExit(t *testing.T) {
-	dir := bitstest.Dir(t)
+	dir := program.Dir(t)
 	o := bitstest.NewOrigin(t)
 	open := o.Gate("/f", []byte("x"), -1)
 	c, ended := idler(t, dir, "300ms")
@@ -157,7 +158,7 @@ func TestIdleExit(t *testing.T) {
 	}
 	open()
 	<-ended
-	again := bitstest.Command(dir, "daemon")
+	again := program.Command(dir, "daemon")
 	bitstest.Must(t, again.Start())
 	defer func() { again.Process.Kill(); again.Wait() }()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {

@@ -10,8 +10,9 @@ import (
 	"syscall"
 	"testing"
 
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
+	"bits/internal/program"
 )
 
 // Another user gets nothing: not the socket, and, if he reaches it by the folly of its owner, no answer.
@@ -24,7 +25,7 @@ func TestAnotherUserGetsNothing(t *testing.T) {
 		}
 	}
 	ask := func() (string, error) {
-		cmd := exec.Command(bitstest.Need(t, "curl"), "-sS", "--unix-socket", s.Socket, "http://bits/v1/jobs")
+		cmd := exec.Command(program.Need(t, "curl"), "-sS", "--unix-socket", s.Socket, "http://bits/v1/jobs")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		out, err := cmd.CombinedOutput()
 		return string(out), err
@@ -40,17 +41,17 @@ func TestAnotherUserGetsNothing(t *testing.T) {
 
 // The service inherits no file of who starts it: a lock, for example, would be held as long as it lives.
 func TestServiceInheritsNothing(t *testing.T) {
-	home := bitstest.Dir(t)
+	home := program.Dir(t)
 	lock, err := os.Create(filepath.Join(home, "lock"))
 	bitstest.Must(t, err)
 	defer lock.Close()
 	bitstest.Must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
-	cmd := bitstest.Command(home, "list")
+	cmd := program.Command(home, "list")
 	cmd.ExtraFiles = []*os.File{lock}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	t.Cleanup(func() { bitstest.Command(home, "api", "POST", "/v1/system/stop").Run() })
+	t.Cleanup(func() { program.Command(home, "api", "POST", "/v1/system/stop").Run() })
 	lock.Close()
 	again, err := os.Open(filepath.Join(home, "lock"))
 	bitstest.Must(t, err)

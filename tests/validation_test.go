@@ -20,8 +20,8 @@ import (
 
 	"bits"
 	"bits/client"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
 	"bits/internal/pki"
 	"bits/internal/wire"
 )
@@ -59,9 +59,9 @@ func inState(t *testing.T, s *bitstest.Service, o *bitstest.Origin, want bits.St
 	switch want {
 	case bits.StateQueued:
 		o.Gate("/ahead", data, -1)
-		ahead := s.Job(map[string]any{"priority": "HIGH"}, o.Plain+"/ahead")
+		ahead := s.NewJob(map[string]any{"priority": "HIGH"}, o.Plain+"/ahead")
 		bitstest.Must(t, s.Resume(ctx, ahead.ID))
-		s.State(ahead.ID, bits.StateConnecting)
+		s.Await(ahead.ID, bits.StateConnecting)
 	case bits.StateConnecting:
 		o.Gate("/held", data, -1)
 		path = "/held"
@@ -73,7 +73,7 @@ func inState(t *testing.T, s *bitstest.Service, o *bitstest.Origin, want bits.St
 	case bits.StateError:
 		path = "/missing"
 	}
-	job := s.Job(properties, o.URL+path)
+	job := s.NewJob(properties, o.URL+path)
 	if want == bits.StateSuspended {
 		return job
 	}
@@ -84,11 +84,11 @@ func inState(t *testing.T, s *bitstest.Service, o *bitstest.Origin, want bits.St
 	}
 	bitstest.Must(t, s.Resume(ctx, job.ID))
 	if want == bits.StateAcknowledged {
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 		_, err := s.Complete(ctx, job.ID)
 		bitstest.Must(t, err)
 	}
-	return s.State(job.ID, want)
+	return s.Await(job.ID, want)
 }
 
 func TestSetByState(t *testing.T) {
@@ -121,7 +121,7 @@ func TestSetByState(t *testing.T) {
 					v.Close()
 				}
 			}
-			now, err := s.Client.Job(ctx, job.ID)
+			now, err := s.Job(ctx, job.ID)
 			bitstest.Must(t, err)
 			if now.ValidatorRequired {
 				t.Error("the requirement is there, though null was set last")
@@ -133,7 +133,7 @@ func TestSetByState(t *testing.T) {
 func TestWrongObjectIsNoInterface(t *testing.T) {
 	t.Parallel()
 	s := bitstest.Start(t)
-	job := s.Job(nil, "http://127.0.0.1/x")
+	job := s.NewJob(nil, "http://127.0.0.1/x")
 	if _, err := s.SetServerCertificateValidation(ctx, job.ID, "not a callback"); !errors.Is(err, bits.ErrNoInterface) {
 		t.Errorf("in Go: %v", err)
 	}
@@ -141,7 +141,7 @@ func TestWrongObjectIsNoInterface(t *testing.T) {
 	if !errors.Is(err, bits.ErrNoInterface) {
 		t.Errorf("on the wire: %v", err)
 	}
-	now, err := s.Client.Job(ctx, job.ID)
+	now, err := s.Job(ctx, job.ID)
 	bitstest.Must(t, err)
 	if now.ValidatorRequired {
 		t.Error("a refused call changed the job")
@@ -152,10 +152,10 @@ func TestPhaseOneFailureNeverCalls(t *testing.T) {
 	t.Parallel()
 	s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{}
 	o.File("/f", []byte("x"))
-	job := s.Job(map[string]any{"roots": string(pki.Root("another").PEM())}, o.URL+"/f")
+	job := s.NewJob(map[string]any{"roots": string(pki.Root("another").PEM())}, o.URL+"/f")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	wantError(t, s.State(job.ID, bits.StateTransientError), bits.StateTransientError, bits.ContextRemoteFile, hresult.ERROR_WINHTTP_SECURE_INVALID_CA)
+	wantError(t, s.Await(job.ID, bits.StateTransientError), bits.StateTransientError, bits.ContextRemoteFile, hresult.ERROR_WINHTTP_SECURE_INVALID_CA)
 	if n := len(j.Asked()); n != 0 {
 		t.Errorf("asked %d times", n)
 	}
@@ -165,10 +165,10 @@ func TestFlagsRelaxPhaseOneThenCallbackRuns(t *testing.T) {
 	t.Parallel()
 	s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{}
 	o.File("/f", []byte("x"))
-	job := s.Job(map[string]any{"roots": string(pki.Root("another").PEM()), "security_flags": bits.IgnoreUnknownCA}, o.URL+"/f")
+	job := s.NewJob(map[string]any{"roots": string(pki.Root("another").PEM()), "security_flags": bits.IgnoreUnknownCA}, o.URL+"/f")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	if n := len(j.Asked()); n != 1 {
 		t.Errorf("asked %d times, want once", n)
 	}
@@ -182,15 +182,15 @@ func TestAcceptSecondFileSameHostNoCall(t *testing.T) {
 		w.Write([]byte("a"))
 	})
 	o.File("/b", []byte("b"))
-	job := s.Job(o.Trust(), o.URL+"/a", o.URL+"/b")
+	job := s.NewJob(o.Trust(), o.URL+"/a", o.URL+"/b")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	if n := len(j.Asked()); n != 1 {
 		t.Errorf("asked %d times, want once", n)
 	}
-	if o.Shaken.Load() < 2 {
-		t.Errorf("%d handshakes: the second file was to need its own", o.Shaken.Load())
+	if o.Handshakes() < 2 {
+		t.Errorf("%d handshakes: the second file was to need its own", o.Handshakes())
 	}
 }
 
@@ -198,18 +198,18 @@ func TestDeclineIsTransientAndAskedAgain(t *testing.T) {
 	t.Parallel()
 	s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{Verdict: decline}
 	o.File("/f", []byte("x"))
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	first := s.State(job.ID, bits.StateTransientError)
+	first := s.Await(job.ID, bits.StateTransientError)
 	wantError(t, first, bits.StateTransientError, bits.ContextCertificateCallback, declined)
 	again := s.Until(job.ID, func(j *bits.Job) bool { return j.ErrorCount >= 2 && j.State == bits.StateTransientError })
 	wantError(t, again, bits.StateTransientError, bits.ContextCertificateCallback, declined)
 	if n := len(j.Asked()); n < 2 {
 		t.Errorf("asked %d times; a decline is not to be remembered", n)
 	}
-	if o.Requests.Load() != 0 {
-		t.Errorf("%d requests reached the server", o.Requests.Load())
+	if o.Requests() != 0 {
+		t.Errorf("%d requests reached the server", o.Requests())
 	}
 }
 
@@ -221,10 +221,10 @@ func TestSetAgainClearsTheMemory(t *testing.T) {
 			s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{}
 			o.File("/a", []byte("a"))
 			o.File("/b", []byte("b"))
-			job := s.Job(o.Trust(), o.URL+"/a")
+			job := s.NewJob(o.Trust(), o.URL+"/a")
 			set(t, s, job.ID, j)
 			bitstest.Must(t, s.Resume(ctx, job.ID))
-			s.State(job.ID, bits.StateTransferred)
+			s.Await(job.ID, bits.StateTransferred)
 			last := j
 			switch how {
 			case "new object":
@@ -249,14 +249,14 @@ func TestTwoSettersLastWins(t *testing.T) {
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	one, two := &bitstest.Judge{Verdict: decline}, &bitstest.Judge{}
 	o.File("/f", []byte("x"))
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	first := set(t, s, job.ID, one)
 	set(t, s, job.ID, two)
 	if err := first.Err(); !errors.Is(err, client.ErrReplaced) {
 		t.Errorf("the first registration ended with %v", err)
 	}
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	if len(one.Asked()) != 0 || len(two.Asked()) != 1 {
 		t.Errorf("asked the first %d times, the second %d times", len(one.Asked()), len(two.Asked()))
 	}
@@ -266,33 +266,33 @@ func TestApplicationGoneUncached(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	v := set(t, s, job.ID, &bitstest.Judge{})
 	v.Close()
 	s.Until(job.ID, func(j *bits.Job) bool { return !j.ValidatorAttached && j.ValidatorRequired })
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	wantError(t, s.State(job.ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED)
-	if o.Requests.Load() != 0 {
-		t.Errorf("%d requests reached the server", o.Requests.Load())
+	wantError(t, s.Await(job.ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED)
+	if o.Requests() != 0 {
+		t.Errorf("%d requests reached the server", o.Requests())
 	}
 	// The documented cure: set again, then resume.
 	set(t, s, job.ID, &bitstest.Judge{})
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 }
 
 func TestApplicationGoneCachedCompletes(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	open := o.Gate("/f", bitstest.Content(2, 100_000), 1000)
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	v := set(t, s, job.ID, &bitstest.Judge{})
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferring)
+	s.Await(job.ID, bits.StateTransferring)
 	v.Close()
 	o.Drop()
 	open()
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 }
 
 func TestNoProgressTimeoutZeroDeclineIsError(t *testing.T) {
@@ -301,10 +301,10 @@ func TestNoProgressTimeoutZeroDeclineIsError(t *testing.T) {
 	o.File("/f", []byte("x"))
 	properties := o.Trust()
 	properties["no_progress_timeout"] = 0
-	job := s.Job(properties, o.URL+"/f")
+	job := s.NewJob(properties, o.URL+"/f")
 	set(t, s, job.ID, &bitstest.Judge{Verdict: decline})
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	wantError(t, s.State(job.ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, declined)
+	wantError(t, s.Await(job.ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, declined)
 }
 
 func TestRequirementAndMemoryAcrossRestarts(t *testing.T) {
@@ -313,10 +313,9 @@ func TestRequirementAndMemoryAcrossRestarts(t *testing.T) {
 		t.Parallel()
 		s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 		o.File("/f", []byte("x"))
-		job := s.Job(o.Trust(), o.URL+"/f")
+		job := s.NewJob(o.Trust(), o.URL+"/f")
 		v := set(t, s, job.ID, &bitstest.Judge{})
-		s.Stop()
-		s.Begin()
+		s.Restart()
 		if err := v.Err(); !errors.Is(err, client.ErrUnreachable) {
 			t.Errorf("the registration ended with %v", err)
 		}
@@ -326,33 +325,33 @@ func TestRequirementAndMemoryAcrossRestarts(t *testing.T) {
 			t.Errorf("jobs that need a validator: %v", needing)
 		}
 		bitstest.Must(t, s.Resume(ctx, job.ID))
-		wantError(t, s.State(job.ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED)
+		wantError(t, s.Await(job.ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED)
 	})
 	t.Run("both restart, what was accepted is known", func(t *testing.T) {
 		t.Parallel()
 		s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 		open := o.Gate("/f", bitstest.Content(3, 100_000), 1000)
-		job := s.Job(o.Trust(), o.URL+"/f")
+		job := s.NewJob(o.Trust(), o.URL+"/f")
 		set(t, s, job.ID, &bitstest.Judge{})
 		bitstest.Must(t, s.Resume(ctx, job.ID))
-		s.State(job.ID, bits.StateTransferring)
+		s.Await(job.ID, bits.StateTransferring)
 		s.Stop()
 		open()
-		s.Begin()
-		s.State(job.ID, bits.StateTransferred)
+		s.Restart()
+		s.Await(job.ID, bits.StateTransferred)
 	})
 }
 
 func TestSameCertificateOtherPortIsAsked(t *testing.T) {
 	t.Parallel()
 	s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{}
-	other := o.Listen(t, o.Leaf)
+	other := o.Listen()
 	o.File("/a", []byte("a"))
 	o.File("/b", []byte("b"))
-	job := s.Job(o.Trust(), o.URL+"/a", other+"/b")
+	job := s.NewJob(o.Trust(), o.URL+"/a", other+"/b")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	asked := j.Asked()
 	if len(asked) != 2 || asked[0].Endpoint == asked[1].Endpoint || !bytes.Equal(asked[0].Certificate, asked[1].Certificate) {
 		t.Errorf("asked %d times", len(asked))
@@ -365,10 +364,10 @@ func TestRedirectToAnotherHostIsAsked(t *testing.T) {
 	to := strings.Replace(o.URL, "localhost", "127.0.0.1", 1)
 	o.Page("/a", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to+"/b", http.StatusFound) })
 	o.File("/b", []byte("b"))
-	job := s.Job(o.Trust(), o.URL+"/a")
+	job := s.NewJob(o.Trust(), o.URL+"/a")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	if n := len(j.Asked()); n != 2 {
 		t.Errorf("asked %d times, want twice", n)
 	}
@@ -378,14 +377,14 @@ func TestCertificateRotatedMidJobIsAsked(t *testing.T) {
 	t.Parallel()
 	s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{}
 	open := o.Gate("/f", bitstest.Content(4, 100_000), 1000)
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferring)
-	o.Show(o.Root.Server([]string{"localhost"}))
+	s.Await(job.ID, bits.StateTransferring)
+	o.Certify()
 	o.Drop()
 	open()
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	asked := j.Asked()
 	if len(asked) != 2 || bytes.Equal(asked[0].Certificate, asked[1].Certificate) {
 		t.Errorf("asked %d times, want twice, about two certificates", len(asked))
@@ -396,12 +395,12 @@ func TestExpiredCertificateInMemoryIsRejectedByPhaseOne(t *testing.T) {
 	t.Parallel()
 	s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{}
 	end := time.Now().Add(3 * time.Second).Truncate(time.Second)
-	o.Show(o.Root.Server([]string{"localhost"}, func(c *x509.Certificate) { c.NotAfter = end }))
+	o.Certify(func(c *x509.Certificate) { c.NotAfter = end })
 	o.Gate("/f", bitstest.Content(5, 100_000), 1000)
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferring)
+	s.Await(job.ID, bits.StateTransferring)
 	time.Sleep(time.Until(end.Add(1100 * time.Millisecond)))
 	o.Drop()
 	now := s.Until(job.ID, func(j *bits.Job) bool {
@@ -428,19 +427,19 @@ func TestNoByteOfARequestBeforeAccept(t *testing.T) {
 				<-answer
 				return nil
 			}}
-			job := s.Job(o.Trust(), o.URL+"/f")
+			job := s.NewJob(o.Trust(), o.URL+"/f")
 			set(t, s, job.ID, j)
 			bitstest.Must(t, s.Resume(ctx, job.ID))
 			<-asked
 			time.Sleep(100 * time.Millisecond)
-			if o.Shaken.Load() != 0 || o.Requests.Load() != 0 {
-				t.Errorf("before the verdict: %d handshakes are over, %d requests have come", o.Shaken.Load(), o.Requests.Load())
+			if o.Handshakes() != 0 || o.Requests() != 0 {
+				t.Errorf("before the verdict: %d handshakes are over, %d requests have come", o.Handshakes(), o.Requests())
 			}
-			if now, err := s.Client.Job(ctx, job.ID); err != nil || now.State != bits.StateConnecting {
+			if now, err := s.Job(ctx, job.ID); err != nil || now.State != bits.StateConnecting {
 				t.Errorf("the job is %v, %v", now.State, err)
 			}
 			close(answer)
-			s.State(job.ID, bits.StateTransferred)
+			s.Await(job.ID, bits.StateTransferred)
 		})
 	}
 }
@@ -448,20 +447,20 @@ func TestNoByteOfARequestBeforeAccept(t *testing.T) {
 func TestQuestionHoldsTheParametersOfTheCallback(t *testing.T) {
 	t.Parallel()
 	s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{}
-	middle := o.Root.Intermediate("middle")
-	o.Show(middle.Server([]string{"localhost"}))
+	middle := pki.Of(o.Authority()).Intermediate("middle")
+	o.Show(middle.Server([]string{"localhost"}).TLS())
 	o.File("/a", []byte("a"))
-	job := s.Job(o.Trust(), o.URL+"/a")
+	job := s.NewJob(o.Trust(), o.URL+"/a")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	q := j.Asked()[0]
-	leaf := o.Leaf().Cert
+	leaf := o.Certificate()
 	sum, key := sha256.Sum256(leaf.Raw), sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
 	want := bits.Question{
 		ID: q.ID, Job: job.ID, File: 0, URL: o.URL + "/a", Endpoint: strings.TrimPrefix(o.URL, "https://"),
 		Certificate: leaf.Raw, EncodingType: 1,
-		Chain: [][]byte{leaf.Raw, middle.Cert.Raw}, Verified: [][]byte{leaf.Raw, middle.Cert.Raw, o.Root.Cert.Raw},
+		Chain: [][]byte{leaf.Raw, middle.Cert.Raw}, Verified: [][]byte{leaf.Raw, middle.Cert.Raw, o.Authority().Leaf.Raw},
 		Store: q.Store, Deadline: q.Deadline,
 		Facts: bits.Certificate{
 			Subject: "CN=localhost", Issuer: "CN=middle", Serial: leaf.SerialNumber.Text(16), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
@@ -483,10 +482,10 @@ func TestPlainHTTPIsNeverAsked(t *testing.T) {
 	t.Parallel()
 	s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{}
 	o.File("/f", []byte("x"))
-	job := s.Job(nil, o.Plain+"/f")
+	job := s.NewJob(nil, o.Plain+"/f")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	if len(j.Asked()) != 0 {
 		t.Error("asked about a connection without TLS")
 	}
@@ -496,7 +495,7 @@ func TestNullRemovesTheRequirement(t *testing.T) {
 	t.Parallel()
 	s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{Verdict: decline}
 	o.File("/f", []byte("x"))
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	v := set(t, s, job.ID, j)
 	if v, err := s.SetServerCertificateValidation(ctx, job.ID, nil); v != nil || err != nil {
 		t.Fatal(v, err)
@@ -505,7 +504,7 @@ func TestNullRemovesTheRequirement(t *testing.T) {
 		t.Errorf("the registration ended with %v", err)
 	}
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	if len(j.Asked()) != 0 {
 		t.Error("asked, though null was set")
 	}
@@ -525,13 +524,13 @@ func TestStuckApplicationBlocksNothingElse(t *testing.T) {
 	}}
 	properties := o.Trust()
 	properties["priority"] = "FOREGROUND"
-	stuck := s.Job(properties, o.URL+"/a")
+	stuck := s.NewJob(properties, o.URL+"/a")
 	set(t, s, stuck.ID, j)
 	bitstest.Must(t, s.Resume(ctx, stuck.ID))
 	<-asked
-	other := s.Job(o.Trust(), o.URL+"/b")
+	other := s.NewJob(o.Trust(), o.URL+"/b")
 	bitstest.Must(t, s.Resume(ctx, other.ID))
-	s.State(other.ID, bits.StateTransferred)
+	s.Await(other.ID, bits.StateTransferred)
 	began := time.Now()
 	bitstest.Must(t, s.Suspend(ctx, stuck.ID))
 	if d := time.Since(began); d > 5*time.Second {
@@ -542,7 +541,7 @@ func TestStuckApplicationBlocksNothingElse(t *testing.T) {
 
 func wantState(t *testing.T, s *bitstest.Service, id string, want bits.State) {
 	t.Helper()
-	job, err := s.Client.Job(ctx, id)
+	job, err := s.Job(ctx, id)
 	bitstest.Must(t, err)
 	if job.State != want {
 		t.Errorf("the job is %v, want %v", job.State, want)
@@ -560,7 +559,7 @@ func TestDeathInMidQuestion(t *testing.T) {
 			t.Parallel()
 			s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 			o.File("/f", []byte("x"))
-			job := s.Job(o.Trust(), o.URL+"/f")
+			job := s.NewJob(o.Trust(), o.URL+"/f")
 			var v atomic.Pointer[client.Validation]
 			v.Store(set(t, s, job.ID, &bitstest.Judge{Verdict: func(ctx context.Context, _ bits.Question) error {
 				die(v.Load())
@@ -568,7 +567,7 @@ func TestDeathInMidQuestion(t *testing.T) {
 				return nil
 			}}))
 			bitstest.Must(t, s.Resume(ctx, job.ID))
-			wantError(t, s.State(job.ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED)
+			wantError(t, s.Await(job.ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED)
 		})
 	}
 }
@@ -578,7 +577,7 @@ func TestForeignAndLateVerdictsAreVoid(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	questions, answer := make(chan bits.Question, 1), make(chan bool)
 	v := set(t, s, job.ID, &bitstest.Judge{Verdict: func(_ context.Context, q bits.Question) error {
 		questions <- q
@@ -596,11 +595,11 @@ func TestForeignAndLateVerdictsAreVoid(t *testing.T) {
 		}
 	}
 	close(answer)
-	wantError(t, s.State(job.ID, bits.StateTransientError), bits.StateTransientError, bits.ContextCertificateCallback, declined)
+	wantError(t, s.Await(job.ID, bits.StateTransientError), bits.StateTransientError, bits.ContextCertificateCallback, declined)
 	if err := say(q.ID, v.Registration); !errors.Is(err, bits.ErrInvalidState) {
 		t.Errorf("late: %v", err)
 	}
-	if o.Requests.Load() != 0 {
+	if o.Requests() != 0 {
 		t.Error("a void verdict let the request through")
 	}
 }
@@ -610,10 +609,10 @@ func TestOtherSuccessCodeDeclines(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	set(t, s, job.ID, &bitstest.Judge{Verdict: func(context.Context, bits.Question) error { return &bits.Error{Code: 1, Message: "S_FALSE"} }})
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	wantError(t, s.State(job.ID, bits.StateTransientError), bits.StateTransientError, bits.ContextCertificateCallback, hresult.E_FAIL)
+	wantError(t, s.Await(job.ID, bits.StateTransientError), bits.StateTransientError, bits.ContextCertificateCallback, hresult.E_FAIL)
 }
 
 // The callback may call methods of the service on its own job.
@@ -621,13 +620,13 @@ func TestCallbackMayCallTheService(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	set(t, s, job.ID, &bitstest.Judge{Verdict: func(ctx context.Context, q bits.Question) error {
-		_, err := s.Client.Job(ctx, q.Job)
+		_, err := s.Job(ctx, q.Job)
 		return errors.Join(err, s.Set(ctx, q.Job, map[string]any{"description": "seen"}))
 	}})
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	if now := s.State(job.ID, bits.StateTransferred); now.Description != "seen" {
+	if now := s.Await(job.ID, bits.StateTransferred); now.Description != "seen" {
 		t.Errorf("description %q", now.Description)
 	}
 }
@@ -637,7 +636,7 @@ func TestRulesChangedInMidQuestion(t *testing.T) {
 	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	asked, answer := make(chan bool, 8), make(chan bool)
 	set(t, s, job.ID, &bitstest.Judge{Verdict: func(ctx context.Context, _ bits.Question) error {
 		asked <- true
@@ -651,8 +650,8 @@ func TestRulesChangedInMidQuestion(t *testing.T) {
 	s.Until(job.ID, func(j *bits.Job) bool {
 		return j.Error != nil && j.Error.Code == hresult.ERROR_WINHTTP_SECURE_INVALID_CA
 	})
-	if o.Requests.Load() != 0 {
-		t.Errorf("%d requests were sent under rules that had been changed", o.Requests.Load())
+	if o.Requests() != 0 {
+		t.Errorf("%d requests were sent under rules that had been changed", o.Requests())
 	}
 }
 
@@ -663,10 +662,10 @@ func TestMemoryIsOfOneJob(t *testing.T) {
 	o.File("/a", []byte("a"))
 	for i := range 2 {
 		j := &bitstest.Judge{}
-		job := s.Job(o.Trust(), o.URL+"/a")
+		job := s.NewJob(o.Trust(), o.URL+"/a")
 		set(t, s, job.ID, j)
 		bitstest.Must(t, s.Resume(ctx, job.ID))
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 		if len(j.Asked()) != 1 {
 			t.Errorf("job %d was asked %d times", i, len(j.Asked()))
 		}
@@ -689,17 +688,17 @@ func threeWaiting(t *testing.T, s *bitstest.Service, o *bitstest.Origin, name st
 	for i := range 3 {
 		path := fmt.Sprintf("/%d", i)
 		o.File(path, []byte(path))
-		jobs = append(jobs, s.Job(o.Trust(), o.URL+path))
+		jobs = append(jobs, s.NewJob(o.Trust(), o.URL+path))
 		bitstest.Must(t, s.Set(ctx, jobs[i].ID, map[string]any{"display_name": name + path}))
 		set(t, s, jobs[i].ID, &bitstest.Judge{}).Close()
 	}
 	o.Gate("/ahead", []byte("x"), -1)
 	s.Until(jobs[2].ID, func(j *bits.Job) bool { return !j.ValidatorAttached })
 	bitstest.Must(t, s.Resume(ctx, jobs[1].ID))
-	wantError(t, s.State(jobs[1].ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED)
-	ahead = s.Job(map[string]any{"priority": "HIGH"}, o.Plain+"/ahead")
+	wantError(t, s.Await(jobs[1].ID, bits.StateError), bits.StateError, bits.ContextCertificateCallback, hresult.BG_E_SERVER_CERT_VALIDATION_INTERFACE_REQUIRED)
+	ahead = s.NewJob(map[string]any{"priority": "HIGH"}, o.Plain+"/ahead")
 	bitstest.Must(t, s.Resume(ctx, ahead.ID))
-	s.State(ahead.ID, bits.StateConnecting)
+	s.Await(ahead.ID, bits.StateConnecting)
 	bitstest.Must(t, s.Resume(ctx, jobs[2].ID))
 	wantState(t, s, jobs[2].ID, bits.StateQueued)
 	return jobs, ahead
@@ -733,7 +732,7 @@ func initialization(t *testing.T, attach bool) {
 	_, err = s.Cancel(ctx, ahead.ID)
 	bitstest.Must(t, err)
 	for _, job := range jobs {
-		s.State(job.ID, bits.StateTransferred)
+		s.Await(job.ID, bits.StateTransferred)
 	}
 }
 
@@ -742,16 +741,16 @@ func TestEveryConnectionIsChecked(t *testing.T) {
 	t.Parallel()
 	s, o, j := bitstest.Start(t), bitstest.NewOrigin(t), &bitstest.Judge{}
 	open := o.Gate("/f", bitstest.Content(6, 100_000), 1000)
-	job := s.Job(o.Trust(), o.URL+"/f")
+	job := s.NewJob(o.Trust(), o.URL+"/f")
 	set(t, s, job.ID, j)
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferring)
+	s.Await(job.ID, bits.StateTransferring)
 	// Between the two connections of the job the memory is emptied.
 	bitstest.Must(t, s.Suspend(ctx, job.ID))
 	set(t, s, job.ID, j)
 	open()
 	bitstest.Must(t, s.Resume(ctx, job.ID))
-	s.State(job.ID, bits.StateTransferred)
+	s.Await(job.ID, bits.StateTransferred)
 	if n := len(j.Asked()); n != 2 {
 		t.Errorf("asked %d times, want twice", n)
 	}

@@ -14,11 +14,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"bits/client"
-	"bits/internal/bitstest"
+	"bits/client/bitstest"
+	"bits/internal/program"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"bits": main})
+	testscript.Main(m, map[string]func(){"bits": main, "bitsadmin": main})
 }
 
 // TestScripts runs the command lines of testdata/script, each against a service and an origin of its own.
@@ -52,7 +53,7 @@ func TestScripts(t *testing.T) {
 				w.Header().Set("Content-Length", "1000000")
 				slow(w, r)
 			})
-			run := bitstest.Dir(env.T().(testing.TB))
+			run := program.Dir(env.T().(testing.TB))
 			for name, value := range map[string]string{
 				"URL": o.URL, "PLAIN": o.Plain, "CACERT": filepath.Join(env.WorkDir, "ca.pem"), "HOME": env.WorkDir,
 				"BYTES":          "\xff\xfe",
@@ -63,7 +64,7 @@ func TestScripts(t *testing.T) {
 			service := &client.Client{Socket: filepath.Join(run, "r", "s")}
 			env.Defer(func() { service.Do(context.Background(), "POST", "/system/stop", nil, nil) })
 			return errors.Join(
-				os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), o.Root.PEM(), 0o600),
+				os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), o.Roots(), 0o600),
 				os.WriteFile(filepath.Join(env.WorkDir, "file.want"), bitstest.Content(1, 300_000), 0o600),
 			)
 		},

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,9 +27,12 @@ type rig struct {
 	t *testing.T
 	h http.Handler
 	q *queue.Queue
+
+	stopped bool
 }
 
-func newRig(t *testing.T) *rig {
+// newRig is the API of a service of one user, or of all.
+func newRig(t *testing.T, allUsers bool) *rig {
 	t.Helper()
 	ctx := context.Background()
 	s, err := store.Open(ctx, t.TempDir())
@@ -40,7 +45,16 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, (&Server{Queue: q, Hub: hub, Store: s, System: func() wire.System { return wire.System{} }, Stop: func() {}}).Handler(), q}
+	r := &rig{t: t, q: q}
+	r.h = (&Server{
+		Queue: q, Hub: hub, Store: s, AllUsers: allUsers,
+		System: func() wire.System { return wire.System{Busy: true, Asking: 1} }, Stop: func() { r.stopped = true },
+	}).Handler()
+	return r
+}
+
+func caller(p ipc.Peer) contract.Caller {
+	return contract.Caller{Owner: p.Owner, Admin: p.Admin, Integrity: p.Integrity}
 }
 
 // call returns the code of the answer, and its body.
@@ -67,7 +81,7 @@ func TestAccess(t *testing.T) {
 	me := ipc.Self()
 	me.Admin = false
 	admin := ipc.Peer{Owner: "uid:admin", Admin: true}
-	const other = "uid:other"
+	other := ipc.Peer{Owner: "uid:other"}
 	bodies := map[string]string{
 		"PATCH /jobs/{job}": `{"description":"x"}`, "POST /jobs/{job}/files": `{"files":[]}`,
 		"POST /jobs/{job}/certificate-validation":            `{"interface":"` + bits.ValidationCallback + `"}`,
@@ -104,10 +118,15 @@ func TestAccess(t *testing.T) {
 		for _, c := range []struct {
 			name  string
 			who   ipc.Peer
-			owner string
+			owner ipc.Peer
 			want  func() hresult.Code
 		}{
-			{"the owner", me, me.Owner, func() hresult.Code { return allowed[key] }},
+			{"the owner", me, me, func() hresult.Code {
+				if rt.access == takes {
+					return hresult.E_ACCESSDENIED
+				}
+				return allowed[key]
+			}},
 			{"another user", me, other, func() hresult.Code { return hresult.BG_E_NOT_FOUND }},
 			{"an administrator", admin, other, func() hresult.Code {
 				if rt.access == owns {
@@ -115,10 +134,10 @@ func TestAccess(t *testing.T) {
 				}
 				return allowed[key]
 			}},
-			{"an administrator who took it", admin, admin.Owner, func() hresult.Code { return allowed[key] }},
+			{"an administrator who took it", admin, admin, func() hresult.Code { return allowed[key] }},
 		} {
-			r := newRig(t)
-			job, err := r.q.Create(contract.Caller{Owner: c.owner}, bits.Spec{Properties: map[string]bits.RawMessage{"description": bits.RawMessage(`"y"`)}})
+			r := newRig(t, true)
+			job, err := r.q.Create(caller(c.owner), bits.Spec{Properties: map[string]bits.RawMessage{"description": bits.RawMessage(`"y"`)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +145,7 @@ func TestAccess(t *testing.T) {
 			if got, text := r.call(c.who, rt.method, path, bodies[key]); got != c.want() {
 				t.Errorf("%s by %s: %v, want %v: %s", key, c.name, got, c.want(), text)
 			}
-			if now, err := r.q.Get(job.ID); c.want() == hresult.BG_E_NOT_FOUND && (err != nil || now.Description != "y" || now.State != bits.StateSuspended || now.Owner != other) {
+			if now, err := r.q.Get(job.ID); c.want() == hresult.BG_E_NOT_FOUND && (err != nil || now.Description != "y" || now.State != bits.StateSuspended || now.Owner != other.Owner) {
 				t.Errorf("%s by %s changed the job: %+v", key, c.name, now)
 			}
 		}
@@ -141,7 +160,7 @@ func TestWhoSeesWhat(t *testing.T) {
 	me := ipc.Self()
 	me.Admin = false
 	admin := ipc.Peer{Owner: "uid:admin", Admin: true}
-	r := newRig(t)
+	r := newRig(t, true)
 	for _, owner := range []string{me.Owner, "uid:other"} {
 		if _, err := r.q.Create(contract.Caller{Owner: owner}, bits.Spec{DisplayName: "of " + owner}); err != nil {
 			t.Fatal(err)
@@ -169,16 +188,79 @@ func TestWhoSeesWhat(t *testing.T) {
 			t.Errorf("%s by %s: %v %s", c.path, c.who.Owner, code, text)
 		}
 	}
-	if code, _ := r.call(ipc.Peer{Owner: "uid:stranger"}, "GET", "/jobs", ""); code != hresult.E_ACCESSDENIED {
-		t.Errorf("a stranger: %v", code)
+}
+
+// Every call by whom the service does not know: that of one user answers none of them, that of all users gives him his own.
+// The calls come from the table, so that none is forgotten.
+func TestStranger(t *testing.T) {
+	stranger := ipc.Peer{Owner: "uid:stranger"}
+	for _, rt := range routes {
+		for _, all := range []bool{false, true} {
+			r := newRig(t, all)
+			job, err := r.q.Create(caller(ipc.Self()), bits.Spec{DisplayName: "precious"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			path, body := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{code}", "0x80200001").Replace(rt.path), "{}"
+			if rt.path == "/events" {
+				path += "?since=0&follow=false"
+			}
+			var want hresult.Code
+			switch {
+			case !all || rt.access == stops:
+				want = hresult.E_ACCESSDENIED
+			case rt.access != anyone:
+				want = hresult.BG_E_NOT_FOUND
+			}
+			code, text := r.call(stranger, rt.method, path, body)
+			if code != want || strings.Contains(text, "precious") || rt.method != "POST" && strings.Contains(text, job.ID) && want == 0 || r.stopped {
+				t.Errorf("%s %s, of all users %v: %v, want %v: %s", rt.method, rt.path, all, code, want, text)
+			}
+			if now, err := r.q.Get(job.ID); err != nil || !now.Modified.Equal(job.Modified) {
+				t.Errorf("%s %s changed the job of another: %+v, %v", rt.method, rt.path, now, err)
+			}
+		}
+	}
+}
+
+// What a service of all users tells of itself is of no other user's doing; only administrators end it.
+func TestSystemCalls(t *testing.T) {
+	for _, c := range []struct {
+		who  ipc.Peer
+		busy string
+		stop hresult.Code
+	}{
+		{ipc.Peer{Owner: "uid:user"}, `"busy":false,"asking":0,"all_users":true`, hresult.E_ACCESSDENIED},
+		{ipc.Peer{Owner: "uid:admin", Admin: true}, `"busy":true,"asking":1,"all_users":true`, 0},
+	} {
+		r := newRig(t, true)
+		if code, text := r.call(c.who, "GET", "/system", ""); code != 0 || !strings.Contains(text, c.busy) {
+			t.Errorf("%+v: %v %s", c.who, code, text)
+		}
+		if code, _ := r.call(c.who, "POST", "/system/stop", ""); code != c.stop || r.stopped != (c.stop == 0) {
+			t.Errorf("%+v: %v, stopped %v", c.who, code, r.stopped)
+		}
+	}
+}
+
+// An id that another user's job has is not given away, and not given a second time.
+func TestIDOfAnother(t *testing.T) {
+	r := newRig(t, true)
+	job, err := r.q.Create(caller(ipc.Self()), bits.Spec{DisplayName: "precious"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, text := r.call(ipc.Peer{Owner: "uid:stranger"}, "POST", "/jobs", `{"id":"`+job.ID+`"}`); code != hresult.BG_E_NOT_FOUND || strings.Contains(text, "precious") {
+		t.Errorf("%v %s", code, text)
 	}
 }
 
 // TakeOwnership: headers and proxies go, what was accepted is forgotten, the demand for a validator and the trust stay.
 func TestTakeOwnership(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, true)
 	me := ipc.Self()
-	job, err := r.q.Create(contract.Caller{Owner: "uid:other"}, bits.Spec{
+	other := ipc.Peer{Owner: "uid:other", Integrity: ipc.IntegrityMedium}
+	job, err := r.q.Create(caller(other), bits.Spec{
 		Properties:  map[string]bits.RawMessage{"custom_headers": bits.RawMessage(`"X-Token: secret"`)},
 		Environment: map[string]string{"https_proxy": "http://u:p@proxy", "SSL_CERT_FILE": "/ca.pem"},
 		Files:       []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(t.TempDir(), "f")}},
@@ -186,18 +268,24 @@ func TestTakeOwnership(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if job.OwnerElevated || job.OwnerIntegrity != ipc.IntegrityMedium || job.TakenFrom != "" {
+		t.Errorf("as made: %+v", job)
+	}
 	registration, err := r.q.SetValidator(job.ID, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	admin := me
-	admin.Admin = true
+	admin.Admin, admin.Integrity = true, ipc.IntegritySystem
 	if code, text := r.call(admin, "POST", "/jobs/"+job.ID+"/own", ""); code != 0 {
 		t.Fatal(text)
 	}
 	now, err := r.q.Get(job.ID)
 	if err != nil || now.Owner != me.Owner || now.Secrets.Headers != "" || len(now.Secrets.Environment) != 1 || now.Secrets.Environment["SSL_CERT_FILE"] != "/ca.pem" {
 		t.Errorf("%+v %+v, %v", now, now.Secrets, err)
+	}
+	if !now.OwnerElevated || now.OwnerIntegrity != ipc.IntegritySystem || now.TakenFrom != other.Owner {
+		t.Errorf("as taken: %+v", now)
 	}
 	if !now.ValidatorRequired || now.ValidatorAttached {
 		t.Errorf("required %v, attached %v", now.ValidatorRequired, now.ValidatorAttached)
@@ -206,5 +294,70 @@ func TestTakeOwnership(t *testing.T) {
 	case <-registration.Replaced:
 	default:
 		t.Error("the application of the owner before is still asked")
+	}
+	// He hears that something happened, looks, and finds it gone; after that he hears no more.
+	if code, _ := r.call(other, "GET", "/jobs/"+job.ID, ""); code != hresult.BG_E_NOT_FOUND {
+		t.Errorf("the owner before still sees it: %v", code)
+	}
+	if _, err := r.q.Act(job.ID, bits.Cancel); err != nil {
+		t.Fatal(err)
+	}
+	for who, want := range map[ipc.Peer][]string{other: {"SUSPENDED", "SUSPENDED"}, admin: {"SUSPENDED", "CANCELLED"}} {
+		_, text := r.call(who, "GET", "/events?since=0&follow=false", "")
+		var states []string
+		for line := range strings.Lines(text) {
+			var e struct{ Body wire.StateEvent }
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			states = append(states, e.Body.State.String())
+		}
+		if !slices.Equal(states, want) {
+			t.Errorf("%s hears %v, want %v", who.Owner, states, want)
+		}
+	}
+}
+
+// What TakeOwnership refuses, and that it changes nothing then.
+func TestTakeOwnershipRefused(t *testing.T) {
+	admin := ipc.Self()
+	admin.Admin = true
+	for name, c := range map[string]struct {
+		folder string // of the file, below the test's
+		end    bool
+		who    ipc.Peer
+		want   hresult.Code
+	}{
+		"no folder":            {folder: "none", who: admin, want: hresult.BG_E_NEW_OWNER_NO_FILE_ACCESS},
+		"final":                {end: true, who: admin, want: hresult.BG_E_INVALID_STATE},
+		"its owner, no admin":  {who: ipc.Peer{Owner: "uid:other"}, want: hresult.E_ACCESSDENIED},
+		"another, no admin":    {who: ipc.Peer{Owner: "uid:stranger"}, want: hresult.BG_E_NOT_FOUND},
+		"its owner, now admin": {who: ipc.Peer{Owner: "uid:other", Admin: true}, want: 0},
+	} {
+		r := newRig(t, true)
+		dir := filepath.Join(t.TempDir(), c.folder)
+		os.Mkdir(dir, 0o700)
+		job, err := r.q.Create(contract.Caller{Owner: "uid:other"}, bits.Spec{
+			Properties: map[string]bits.RawMessage{"custom_headers": bits.RawMessage(`"X-Token: secret"`)},
+			Files:      []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(dir, "f")}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.folder != "" {
+			os.Remove(dir)
+		}
+		if c.end {
+			if _, err := r.q.Act(job.ID, bits.Cancel); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if code, text := r.call(c.who, "POST", "/jobs/"+job.ID+"/own", ""); code != c.want {
+			t.Errorf("%s: %v, want %v: %s", name, code, c.want, text)
+		}
+		now, err := r.q.Get(job.ID)
+		if err != nil || now.Owner != job.Owner || now.TakenFrom != "" || now.Secrets.Headers == "" || now.OwnerElevated != (c.want == 0) {
+			t.Errorf("%s: %+v, %v", name, now, err)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package api serves the local API: HTTP and JSON on a socket that only its user can open.
+// Package api serves the local API: HTTP and JSON on a socket that only its user can open, or, for the service of all users, everybody.
 //
 // All routes stand in one table with the rule of who may call them.
 package api
@@ -32,6 +32,8 @@ type Server struct {
 	System func() wire.System // what the service says of itself; Owner is filled in here
 	Stop   func()             // ends the service at a checkpoint
 	Limits contract.Limits    // of policy
+
+	AllUsers bool // everybody may call; else the user of this process, and administrators
 }
 
 // access says who may call a route.
@@ -39,10 +41,18 @@ type access int
 
 const (
 	anyone access = iota // on what is theirs; administrators on what all users have
+	stops                // whose service it is: its user, and administrators
 	reads                // the owner of the job, and administrators
 	owns                 // the owner of the job alone
 	admin                // administrators, and the owner
+	takes                // administrators, not even the owner
 )
+
+// accessNames says it to people.
+var accessNames = map[access]string{
+	anyone: "anyone", stops: "the user of the service, administrators", reads: "owner, administrators", owns: "owner",
+	admin: "owner, administrators", takes: "administrators",
+}
 
 type route struct {
 	method, path string
@@ -58,8 +68,9 @@ var routes []route
 func init() {
 	routes = []route{
 		{"GET", "/system", anyone, "What the service is: version, build, state folder, the caller as it sees him.", (*call).system, nil},
-		{"POST", "/system/stop", anyone, "End the service at a checkpoint; nothing is lost.", (*call).stop, nil},
+		{"POST", "/system/stop", stops, "End the service at a checkpoint; nothing is lost.", (*call).stop, nil},
 		{"GET", "/openapi.json", anyone, "This API as an OpenAPI 3.1 document.", (*call).openAPI, nil},
+		{"GET", "/errors/{code}", anyone, "What a code means: 0x and eight digits, decimal, or its name (GetErrorDescription).", (*call).describe, nil},
 		{"GET", "/jobs", anyone, "List the caller's jobs. state=NAME, validator=required, final=true (also ACKNOWLEDGED and CANCELLED ones of the last day), all=true (of all users; administrators).", (*call).list, []string{"state", "validator", "final", "all"}},
 		{"POST", "/jobs", anyone, "Create a job, SUSPENDED; with files, properties, a client-chosen id and resume in one call.", (*call).create, nil},
 		{"GET", "/jobs/{job}", reads, "One job, its files, its error, why it waits.", (*call).get, nil},
@@ -71,7 +82,7 @@ func init() {
 		{"POST", "/jobs/{job}/suspend", admin, "Suspend. When it returns, nothing of the job is under way.", act(bits.Suspend), nil},
 		{"POST", "/jobs/{job}/cancel", admin, "Cancel: drop the job and its temporary files.", act(bits.Cancel), nil},
 		{"POST", "/jobs/{job}/complete", owns, "Complete: give the finished files their names, drop the others.", act(bits.Complete), nil},
-		{"POST", "/jobs/{job}/own", admin, "TakeOwnership: the caller becomes the owner; custom headers are removed.", (*call).own, nil},
+		{"POST", "/jobs/{job}/own", takes, "TakeOwnership: the caller becomes the owner; what the owner before trusted the job with is removed.", (*call).own, nil},
 		{"POST", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface: the body of the answer is the stream of questions.", (*call).setValidation, nil},
 		{"DELETE", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface(nullptr).", (*call).removeValidation, nil},
 		{"POST", "/jobs/{job}/certificate-validation/{question}", owns, "The verdict on a question.", (*call).verdict, nil},
@@ -96,6 +107,8 @@ type call struct {
 	r    *http.Request
 	peer ipc.Peer
 	job  string // of the path, found and allowed
+
+	Queue *queue.Queue // that of the server; where the caller is allowed as the owner of the job, for what he owns
 }
 
 type peerKey struct{}
@@ -114,7 +127,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range routes {
 		mux.HandleFunc(rt.method+" /"+wire.Version+rt.path, func(w http.ResponseWriter, r *http.Request) {
-			c := &call{Server: s, w: w, r: r}
+			c := &call{Server: s, w: w, r: r, Queue: s.Queue}
 			answer, err := c.serve(rt)
 			c.reply(answer, err)
 		})
@@ -137,8 +150,10 @@ func (c *call) serve(rt route) (any, error) {
 		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: the caller is unknown", c.r.URL.Path)
 	}
 	c.peer = peer
-	if peer.Owner != ipc.Self().Owner && !peer.Admin {
+	if mine := peer.Owner == ipc.Self().Owner || peer.Admin; !mine && !c.AllUsers {
 		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: this service is that of %s", peer.Owner, ipc.Self().Owner)
+	} else if !mine && rt.access == stops {
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot stop the service of all users: that needs an administrator")
 	}
 	if id := c.r.PathValue("job"); id != "" {
 		if err := c.find(strings.ToLower(id), rt.access); err != nil {
@@ -156,7 +171,12 @@ func (c *call) find(id string, a access) error {
 		return err
 	}
 	switch own := j.Owner == c.peer.Owner; {
-	case own, c.peer.Admin && a != owns:
+	case own && a == takes && !c.peer.Admin:
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot take job %s: that needs an administrator", id)
+	case own:
+		c.job, c.Queue = j.ID, c.Queue.For(j.Owner)
+		return nil
+	case c.peer.Admin && a != owns:
 		c.job = j.ID
 		return nil
 	case c.peer.Admin:
@@ -187,7 +207,7 @@ func (c *call) reply(answer any, err error) {
 	c.w.Write(append(body, '\n'))
 }
 
-const maxBody = 64 << 20 // ten thousand files with long names
+const maxBody = 16 << 20 // ten thousand files with long names
 
 // read decodes the body of the request: one JSON value with known fields, and nothing after it.
 func (c *call) read(into any) error {
@@ -220,7 +240,10 @@ func result(code hresult.Code, err error) (any, error) {
 
 func (c *call) system() (any, error) {
 	s := c.System()
-	s.Owner = c.peer.Owner
+	s.Owner, s.AllUsers = c.peer.Owner, c.AllUsers
+	if c.AllUsers && !c.peer.Admin {
+		s.Busy, s.Asking = false, 0 // that may be others' doing
+	}
 	return s, nil
 }
 
@@ -228,6 +251,8 @@ func (c *call) stop() (any, error) {
 	c.Stop()
 	return result(hresult.S_OK, nil)
 }
+
+func (c *call) describe() (any, error) { return wire.Describe(c.r.PathValue("code")) }
 
 func (c *call) list() (any, error) {
 	q := c.r.URL.Query()
@@ -266,7 +291,7 @@ func (c *call) get() (any, error) { return c.Queue.Get(c.job) }
 
 // caller is who calls, as the rules see him.
 func (c *call) caller() contract.Caller {
-	return contract.Caller{Owner: c.peer.Owner, Exempt: c.peer.Admin, Limits: c.Limits}
+	return contract.Caller{Owner: c.peer.Owner, Admin: c.peer.Admin, Integrity: c.peer.Integrity, Limits: c.Limits}
 }
 
 // property reads one property of the job, with the code that BITS would return.
@@ -358,5 +383,5 @@ func act(a bits.Action) func(*call) (any, error) {
 }
 
 func (c *call) own() (any, error) {
-	return result(hresult.S_OK, c.Queue.Own(c.job, c.peer.Owner))
+	return result(hresult.S_OK, c.Queue.Own(c.job, c.caller()))
 }

@@ -22,6 +22,7 @@ type object = map[string]any
 var bodies = map[string]body{
 	"GET /system":                        answers(wire.System{}),
 	"GET /openapi.json":                  answers(object{}),
+	"GET /errors/{code}":                 answers(wire.Description{}),
 	"GET /jobs":                          answers(wire.Jobs{}),
 	"POST /jobs":                         {bits.Spec{}, bits.Job{}},
 	"GET /jobs/{job}":                    answers(bits.Job{}),
@@ -40,6 +41,9 @@ func answers(out any) body { return body{nil, out} }
 
 // streams are the calls whose answer is one JSON object a line.
 var streams = map[string]bool{"GET /events": true, "POST " + validation: true}
+
+// events are the bodies of events, which the document describes beside the calls.
+var events = []any{wire.StateEvent{}, bits.JobProgress{}}
 
 // openAPI writes the table of routes as an OpenAPI 3.1 document.
 func (c *call) openAPI() (any, error) {
@@ -88,6 +92,9 @@ func (c *call) openAPI() (any, error) {
 		}
 		paths[path].(object)[strings.ToLower(rt.method)] = operation
 	}
+	for _, body := range events {
+		schema(reflect.TypeOf(body), schemas)
+	}
 	return object{
 		"openapi":    "3.1.0",
 		"info":       object{"title": "bits", "version": wire.Version, "description": "The local API of the Background Intelligent Transfer Service."},
@@ -101,6 +108,20 @@ func content(kind string, v any, schemas object) object {
 	return object{kind: object{"schema": schema(reflect.TypeOf(v), schemas)}}
 }
 
+// enum are the texts of a type that counts from 0 and reads what it writes; nil if it is none.
+func enum(t reflect.Type) (names []any) {
+	if t.Kind() != reflect.Int {
+		return nil
+	}
+	for v := reflect.New(t); ; v.Elem().SetInt(int64(len(names))) {
+		text, err := v.Interface().(encoding.TextMarshaler).MarshalText()
+		if u, ok := v.Interface().(encoding.TextUnmarshaler); err != nil || !ok || u.UnmarshalText(text) != nil {
+			return names
+		}
+		names = append(names, string(text))
+	}
+}
+
 // schema describes a Go type as JSON shows it.
 func schema(t reflect.Type, schemas object) object {
 	switch {
@@ -109,6 +130,9 @@ func schema(t reflect.Type, schemas object) object {
 	case t == reflect.TypeFor[json.RawMessage]():
 		return object{}
 	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+		if names := enum(t); names != nil {
+			return object{"type": "string", "enum": names}
+		}
 		return object{"type": "string"}
 	}
 	switch t.Kind() {

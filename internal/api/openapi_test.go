@@ -58,7 +58,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the tables of docs/api.md")
+var update = flag.Bool("update", false, "write the tables of docs/api.md, and take additions to the API into testdata/v1.json")
 
 // The tables of docs/api.md are those of the code: every call with its rule, every property, what is read of files.
 func TestDocument(t *testing.T) {
@@ -67,10 +67,9 @@ func TestDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	who := map[access]string{anyone: "anyone", reads: "owner, administrators", owns: "owner", admin: "owner, administrators"}
 	calls, properties, facts, files := "| call | who | what |\n|---|---|---|\n", "| name | BITS | value |\n|---|---|---|\n", "| name | BITS | value |\n|---|---|---|\n", "| name | BITS | value |\n|---|---|---|\n"
 	for _, rt := range routes {
-		calls += "| `" + rt.method + " /v1" + rt.path + "` | " + who[rt.access] + " | " + rt.doc + " |\n"
+		calls += "| `" + rt.method + " /v1" + rt.path + "` | " + accessNames[rt.access] + " | " + rt.doc + " |\n"
 	}
 	for _, p := range contract.Properties() {
 		row := "| `" + p.Name + "` | " + p.BITS + " | " + p.Doc + " |\n"

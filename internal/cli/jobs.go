@@ -3,11 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
-	"strings"
-	"text/tabwriter"
+	"path"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,233 +14,186 @@ import (
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/console"
 	"bits/internal/progress"
 	"bits/internal/targets"
 	"bits/internal/wire"
 )
 
-// resolve finds the job that a word names: an id, a unique prefix of at least four characters, or a unique display name.
-func (a *app) resolve(ctx context.Context, word string) (*bits.Job, error) {
-	jobs, err := a.client.Jobs(ctx, url.Values{"final": {"true"}})
-	if err != nil {
-		return nil, err
-	}
-	// A name may have been used before: what is at work now is meant first.
-	var found []*bits.Job
-	for _, final := range []bool{false, true} {
-		for i := range jobs {
-			j := &jobs[i]
-			if strings.EqualFold(j.ID, word) {
-				return j, nil
-			}
-			if j.State.Final() == final && (len(word) >= 4 && strings.HasPrefix(j.ID, strings.ToLower(word)) || j.DisplayName == word && word != "") {
-				found = append(found, j)
-			}
-		}
-		if len(found) > 0 {
-			break
-		}
-	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) > 1:
-		var names []string
-		for _, j := range found {
-			names = append(names, j.ID+" ("+progress.Clean(j.DisplayName)+")")
-		}
-		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot tell which job %q means: it fits %s", word, strings.Join(names, ", ")).WithHint("give more of the id")
-	case len(word) < 4:
-		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %q: a prefix of an id has at least four characters", word)
-	}
-	return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %q", word).WithHint("bits list --all shows the jobs")
+// verb is a command that does one thing with jobs.
+type verb struct {
+	name, short, done string
+	call              func(ctx context.Context, id string) (hresult.Code, error)
 }
 
-// each does something with every job named, reports every failure, and fails if one did.
-func (a *app) each(ctx context.Context, words []string, do func(*bits.Job) error) error {
-	if err := a.connect(ctx); err != nil {
-		return err
+func (a app) verbs() (commands []*cobra.Command) {
+	plain := func(call func(context.Context, string) error) func(context.Context, string) (hresult.Code, error) {
+		return func(ctx context.Context, id string) (hresult.Code, error) { return hresult.S_OK, call(ctx, id) }
 	}
-	var failed []error
-	for _, word := range words {
-		j, err := a.resolve(ctx, word)
-		if err == nil {
-			err = do(j)
-		}
-		if err != nil {
-			failed = append(failed, err)
-		}
+	for _, v := range []verb{
+		{"suspend", "Pause jobs", "suspended", plain(a.Client.Suspend)},
+		{"resume", "Let jobs go on; also after an error", "resumed", plain(a.Client.Resume)},
+		{"cancel", "Drop jobs and what they have fetched so far", "cancelled", a.Client.Cancel},
+		{"complete", "Give finished files their names and end the job; unfinished files are dropped", "completed", a.Client.Complete},
+		{"own", "Become the owner of jobs of other users, as an administrator; what they trusted the job with is removed", "taken", plain(a.Client.TakeOwnership)},
+	} {
+		commands = append(commands, a.verbCommand(v))
 	}
-	return a.several(failed, len(words))
+	return commands
 }
 
-// several reports the failures among n operands and makes the exit code of them: that of the first, or "some failed".
-func (a *app) several(failed []error, n int) error {
-	if len(failed) == 0 || n == 1 {
-		return errors.Join(failed...)
-	}
-	code := 0
-	for _, err := range failed {
-		if c := a.report(err); code == 0 {
-			code = c
-		}
-	}
-	if len(failed) < n && code != exitStillRuns {
-		code = exitSomeFailed
-	}
-	return status(code)
-}
-
-func (a *app) actCommand(action bits.Action) *cobra.Command {
-	texts := map[bits.Action][2]string{
-		bits.Suspend:  {"Pause jobs", "suspended"},
-		bits.Resume:   {"Let jobs go on; also after an error", "resumed"},
-		bits.Cancel:   {"Drop jobs and what they have fetched so far", "cancelled"},
-		bits.Complete: {"Give finished files their names and end the job; unfinished files are dropped", "completed"},
-	}
-	calls := map[bits.Action]func(context.Context, string) (hresult.Code, error){
-		bits.Suspend:  func(ctx context.Context, id string) (hresult.Code, error) { return 0, a.client.Suspend(ctx, id) },
-		bits.Resume:   func(ctx context.Context, id string) (hresult.Code, error) { return 0, a.client.Resume(ctx, id) },
-		bits.Cancel:   a.client.Cancel,
-		bits.Complete: a.client.Complete,
-	}
+func (a app) verbCommand(v verb) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: action.String() + " JOB...", Short: texts[action][0], Args: arguments(cobra.MinimumNArgs(1)),
+		Use: v.name + " JOB...", Short: v.short, Args: console.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.each(cmd.Context(), args, func(j *bits.Job) error {
-				code, err := calls[action](cmd.Context(), j.ID)
+			return a.Each(cmd.Context(), args, func(j *bits.Job) error {
+				code, err := v.call(cmd.Context(), j.ID)
 				if err != nil {
 					return err
 				}
-				if a.json {
-					return a.print(map[string]any{"id": j.ID, "hresult": code, "name": code.Name()})
+				if a.JSON {
+					return a.Print(map[string]any{"id": j.ID, "hresult": code, "name": code.Name()})
 				}
-				a.note("%s %s", j.ID, texts[action][1])
+				a.Note("%s %s", j.ID, v.done)
 				if code != hresult.S_OK {
-					a.note("  %s %s: %s", code, code.Name(), code.Message())
+					a.Note("  %s %s: %s", code, code.Name(), code.Message())
 				}
 				if code == hresult.BG_S_UNABLE_TO_DELETE_FILES {
-					a.note("  remove what the service could not remove: %s", progress.Clean(temporaries(j)))
+					a.Note("  remove what the service could not remove: %s", progress.Clean(console.Temporaries(j)))
 				}
 				return nil
 			})
 		},
 	}
-	if action == bits.Cancel {
+	if v.name == "cancel" {
 		cmd.Aliases = []string{"rm"}
 	}
 	return cmd
 }
 
-func (a *app) listCommand() *cobra.Command {
-	var all, ids bool
-	var state string
+func (a app) listCommand() *cobra.Command {
+	var all, ids, users bool
+	var state, name string
 	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the jobs", Args: arguments(cobra.NoArgs),
+		Use: "list", Aliases: []string{"ls"}, Short: "List the jobs", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter := url.Values{}
 			if all {
 				filter.Set("final", "true")
 			}
+			if users {
+				filter.Set("all", "true")
+			}
 			if state != "" {
 				var known bits.State
 				if err := known.UnmarshalText([]byte(state)); err != nil {
-					return usage{err}
+					return console.Usage{Err: err}
 				}
 				filter.Set("state", state)
 			}
-			if err := a.connect(cmd.Context()); err != nil {
+			if err := a.Connect(cmd.Context()); err != nil {
 				return err
 			}
-			jobs, err := a.client.Jobs(cmd.Context(), filter)
+			jobs, err := a.Client.Jobs(cmd.Context(), filter)
 			if err != nil {
 				return err
 			}
+			if _, err := path.Match(name, ""); err != nil {
+				return console.Usagef("--name %s is no pattern: %w", name, err)
+			}
+			jobs = slices.DeleteFunc(jobs, func(j bits.Job) bool {
+				fits, _ := path.Match(name, j.DisplayName)
+				return name != "" && !fits
+			})
 			names := []string{}
 			for i := range jobs {
 				names = append(names, jobs[i].ID)
 			}
 			switch {
-			case a.json && ids:
-				return a.print(map[string]any{"ids": names})
-			case a.json:
-				return a.print(map[string]any{"jobs": jobs})
+			case a.JSON && ids:
+				return a.Print(map[string]any{"ids": names})
+			case a.JSON:
+				return a.Print(map[string]any{"jobs": jobs})
 			case ids:
 				for _, id := range names {
 					fmt.Fprintln(a.Out, id)
 				}
 				return nil
 			}
-			table := tabwriter.NewWriter(a.Out, 0, 8, 2, ' ', 0)
-			if len(jobs) > 0 {
-				fmt.Fprintln(table, "ID\tSTATE\tDONE\tSIZE\tPRIORITY\tNAME\tWHY IT WAITS")
-			}
-			for i := range jobs {
-				j := &jobs[i]
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", j.ID[:8], j.State, progress.Percent(j.Progress), progress.Total(j.Progress), j.Priority,
-					progress.Clean(progress.Brief(j.DisplayName, 40)), progress.Clean(progress.Waiting(j)))
-			}
-			return table.Flush()
+			return progress.List(a.Out, jobs, users)
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the jobs that were completed or cancelled in the last 24 hours")
+	cmd.Flags().BoolVar(&users, "all-users", false, "the jobs of all users, as an administrator")
 	cmd.Flags().BoolVar(&ids, "ids", false, "print ids only")
 	cmd.Flags().StringVar(&state, "state", "", "only jobs in this state")
+	cmd.Flags().StringVar(&name, "name", "", "only jobs whose name fits the `PATTERN`, with * ? [a-r]")
 	return cmd
 }
 
-func (a *app) showCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "show JOB...", Short: "Show all about jobs", Args: arguments(cobra.MinimumNArgs(1)),
+func (a app) showCommand() *cobra.Command {
+	var name string
+	file := -1
+	cmd := &cobra.Command{
+		Use: "show JOB...", Short: "Show all about jobs, or one property", Args: console.Arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.each(cmd.Context(), args, func(j *bits.Job) error {
-				if a.json {
-					return a.print(j)
+			if file >= 0 && name == "" {
+				return console.Usagef("--file goes with --property")
+			}
+			return a.Each(cmd.Context(), args, func(j *bits.Job) error {
+				switch {
+				case name != "":
+					return a.property(cmd, j, name, file)
+				case a.JSON:
+					return a.Print(j)
 				}
 				progress.Show(a.Out, j)
 				return nil
 			})
 		},
 	}
+	cmd.Flags().StringVar(&name, "property", "", "print only this one; docs/api.md lists them")
+	cmd.Flags().IntVar(&file, "file", -1, "a property of this file, from 0")
+	return cmd
 }
 
-func (a *app) waitCommand() *cobra.Command {
+func (a app) waitCommand() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use: "wait JOB...", Short: "Wait until nothing more happens to jobs by itself", Args: arguments(cobra.MinimumNArgs(1)),
+		Use: "wait JOB...", Short: "Wait until nothing more happens to jobs by itself", Args: console.Arguments(cobra.MinimumNArgs(1)),
 		Long: `Wait until each job is TRANSFERRED, ACKNOWLEDGED, CANCELLED, ERROR or SUSPENDED; one that completes by itself is waited for until
 it has. The exit code is 0 if all have all the files they were made for, else that of the error; 23 if the time is over.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if timeout < 0 {
-				return usagef("--timeout is no negative time")
+				return console.Usagef("--timeout is no negative time")
 			} else if timeout > 0 {
 				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeoutCause(ctx, timeout, status(exitStillRuns))
+				ctx, cancel = context.WithTimeoutCause(ctx, timeout, console.Status(console.ExitStillRuns))
 				defer cancel()
 			}
-			if err := a.connect(ctx); err != nil {
+			if err := a.Connect(ctx); err != nil {
 				return err
 			}
 			var ids []string
 			for _, word := range args { // what is wrong with a name is said before the waiting
-				j, err := a.resolve(ctx, word)
+				j, err := a.Resolve(ctx, word)
 				if err != nil {
 					return err
 				}
 				ids = append(ids, j.ID)
 			}
-			return a.each(ctx, ids, func(j *bits.Job) error {
-				j, err := a.settled(ctx, j.ID)
+			return a.Each(ctx, ids, func(j *bits.Job) error {
+				j, err := a.Settled(ctx, j.ID)
 				if err != nil {
 					return err
 				}
-				if a.json {
-					if err := a.print(j); err != nil {
+				if a.JSON {
+					if err := a.Print(j); err != nil {
 						return err
 					}
 				}
-				return outcome(j)
+				return console.Outcome(j)
 			})
 		},
 	}
@@ -249,82 +201,19 @@ it has. The exit code is 0 if all have all the files they were made for, else th
 	return cmd
 }
 
-// settled waits until nothing more happens to the job by itself.
-func (a *app) settled(ctx context.Context, id string) (job *bits.Job, err error) {
-	since := int64(client.Now)
-	return job, a.events(ctx, &since, id, func(e client.Event) (err error) {
-		if e.Kind != wire.KindState {
-			return nil
-		}
-		if job, err = a.client.Job(ctx, id); err == nil && client.Settled(job) {
-			return errEnough
-		}
-		return err
-	})
-}
-
-var errEnough = errors.New("nothing more is to be heard")
-
-// events hears the events of the jobs, or of one, after the number since, or the present states first, until hear returns an error;
-// errEnough is none.
-// A service that goes away is started again.
-func (a *app) events(ctx context.Context, since *int64, only string, hear func(client.Event) error) error {
-	for {
-		for e, err := range a.client.Events(ctx, *since, only) {
-			if err == nil {
-				err = hear(e)
-			}
-			switch {
-			case errors.Is(err, errEnough):
-				return nil
-			case ctx.Err() != nil:
-				return context.Cause(ctx)
-			case err != nil && !errors.Is(err, client.ErrUnreachable):
-				return err
-			}
-			if err != nil {
-				break
-			}
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		time.Sleep(50 * time.Millisecond) // one that ends has its socket a moment longer
-		if err := a.connect(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// outcome is nil for a job that has what it was made for.
-func outcome(j *bits.Job) error {
-	p := j.Progress
-	switch {
-	case j.State == bits.StateCancelled:
-		return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot finish job %s: it was cancelled", j.ID)
-	case (j.State == bits.StateTransferred || j.State == bits.StateAcknowledged) && p.FilesTransferred < p.FilesTotal:
-		return bits.Errorf(hresult.BG_S_PARTIAL_COMPLETE, "cannot have all files of job %s: it was completed with %d of %d", j.ID, p.FilesTransferred, p.FilesTotal)
-	case j.State == bits.StateTransferred || j.State == bits.StateAcknowledged:
-		return nil
-	case j.Error != nil && j.State != bits.StateSuspended:
-		return &bits.Error{Code: j.Error.Code, Context: j.Error.Context, Message: j.Error.Message, Hint: j.Error.Hint}
-	}
-	return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot wait any longer for job %s: it is %s", j.ID, j.State).WithHint("bits resume %s", j.ID[:8])
-}
-
-func (a *app) watchCommand() *cobra.Command {
+func (a app) watchCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "watch [JOB]", Short: "Print what happens to the jobs, or to one, until Ctrl-C or its end", Args: arguments(cobra.MaximumNArgs(1)),
+		Use: "watch [JOB]", Short: "Print what happens to the jobs, or to one, until Ctrl-C or its end", Args: console.Arguments(cobra.MaximumNArgs(1)),
 		Long: `Print each state that the jobs, or one of them, enter, and how far they are: into a file or a pipe at most every five seconds.
 With --json every event of the local API is printed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			if err := a.connect(ctx); err != nil {
+			if err := a.Connect(ctx); err != nil {
 				return err
 			}
 			id := ""
 			if len(args) == 1 {
-				j, err := a.resolve(ctx, args[0])
+				j, err := a.Resolve(ctx, args[0])
 				if err != nil {
 					return err
 				}
@@ -333,10 +222,10 @@ With --json every event of the local API is printed.`,
 			since := int64(client.Now)
 			shown := map[string]time.Time{} // the last progress of each job that was printed
 			every := time.Duration(0)
-			if !progress.Terminal(a.Out.Writer) && !a.json {
+			if !progress.Terminal(a.Out.Writer) && !a.JSON {
 				every = watchEvery
 			}
-			return a.events(ctx, &since, id, func(e client.Event) error {
+			return a.Events(ctx, &since, id, func(e client.Event) error {
 				since = max(since, e.N)
 				if e.Kind == wire.KindProgress && every > 0 {
 					var p bits.JobProgress
@@ -347,7 +236,7 @@ With --json every event of the local API is printed.`,
 				}
 				final, err := a.happened(e)
 				if err == nil && final && id != "" {
-					err = errEnough
+					err = console.ErrEnough
 				}
 				return err
 			})
@@ -359,7 +248,7 @@ With --json every event of the local API is printed.`,
 const watchEvery = 5 * time.Second
 
 // happened prints an event and reports whether it ends the job.
-func (a *app) happened(e client.Event) (final bool, err error) {
+func (a app) happened(e client.Event) (final bool, err error) {
 	var body struct {
 		State bits.State     `json:"state"`
 		Error *bits.JobError `json:"error"`
@@ -369,8 +258,8 @@ func (a *app) happened(e client.Event) (final bool, err error) {
 		return false, err
 	}
 	final = e.Kind == wire.KindState && body.State.Final()
-	if a.json {
-		return final, a.print(e)
+	if a.JSON {
+		return final, a.Print(e)
 	}
 	if e.Kind == wire.KindNow {
 		return false, nil
@@ -388,25 +277,30 @@ func (a *app) happened(e client.Event) (final bool, err error) {
 	return final, err
 }
 
-func (a *app) addCommand() *cobra.Command {
-	var output, dir string
+func (a app) addCommand() *cobra.Command {
+	var output, dir, ranges string
 	cmd := &cobra.Command{
-		Use: "add JOB URL...", Short: "Add files to a job", Args: arguments(cobra.MinimumNArgs(2)),
+		Use: "add JOB URL...", Short: "Add files to a job", Args: console.Arguments(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted, err := targets.Command{URLs: args[1:], Output: output, Dir: dir, Force: true}.Find()
 			if err != nil {
 				return err
 			}
-			return a.each(cmd.Context(), args[:1], func(j *bits.Job) error {
+			parts, err := bits.ParseFileRanges(ranges)
+			if err != nil {
+				return console.Usage{Err: err}
+			}
+			return a.Each(cmd.Context(), args[:1], func(j *bits.Job) error {
 				var files []bits.FileSpec
 				for _, t := range wanted {
-					files = append(files, bits.FileSpec{RemoteName: t.URL, LocalName: t.Path})
+					files = append(files, bits.FileSpec{RemoteName: t.URL, LocalName: t.Path, Ranges: parts})
 				}
-				return a.client.Add(cmd.Context(), j.ID, files...)
+				return a.Client.Add(cmd.Context(), j.ID, files...)
 			})
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "name of the file; for one URL")
 	cmd.Flags().StringVarP(&dir, "dir", "d", "", "folder for the files")
+	cmd.Flags().StringVar(&ranges, "ranges", "", "fetch only these, and put them one after another: `OFFSET:LENGTH,...`, LENGTH may be eof")
 	return cmd
 }

@@ -2,104 +2,152 @@ package cli
 
 import (
 	"encoding/json"
-	"os"
+	"fmt"
 	"strings"
-	"time"
-	"unicode/utf8"
+
+	"github.com/spf13/cobra"
 
 	"bits"
-	"bits/internal/contract"
+	"bits/hresult"
+	"bits/internal/console"
 	"bits/internal/progress"
 )
 
-// properties makes the properties of the jobs from the flags.
-func (a *app) properties(o getOptions) (map[string]bits.RawMessage, error) {
-	values := map[string]any{
-		"auto_complete": true,
-		"no_replace":    !o.force,
-		"backoff":       bits.Backoff{First: 1, Max: 60, Jitter: 0.5},
-		"priority":      bits.Foreground,
+func (a app) createCommand() *cobra.Command {
+	var kind string
+	var set []string
+	cmd := &cobra.Command{
+		Use: "create [NAME]", Short: "Make a job without files, SUSPENDED, and print its id", Args: console.Arguments(cobra.MaximumNArgs(1)),
+		Long: `Make a job and print its id: then bits add, bits set, bits resume, bits complete. Nothing happens by itself, as in BITS.
+bits get does all of it at once.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec := bits.Spec{DisplayName: strings.Join(args, "")}
+			if err := spec.Type.UnmarshalText([]byte(strings.ReplaceAll(kind, "-", "_"))); err != nil {
+				return console.Usage{Err: err}
+			}
+			values, err := assignments(set)
+			if err != nil {
+				return err
+			}
+			spec.Properties = values
+			if err := a.Connect(cmd.Context()); err != nil {
+				return err
+			}
+			job, err := a.Client.Create(cmd.Context(), spec)
+			if err != nil {
+				return err
+			}
+			if a.JSON {
+				return a.Print(job)
+			}
+			fmt.Fprintln(a.Out, job.ID)
+			return nil
+		},
 	}
-	if o.detach {
-		values["priority"] = bits.Normal
-	}
-	if !utf8.ValidString(o.name) {
-		return nil, usagef("cannot use the name %q: it is not valid UTF-8", o.name)
-	}
-	if o.priority != "" {
-		var p bits.Priority
-		if err := p.UnmarshalText([]byte(o.priority)); err != nil {
-			return nil, usage{err}
-		}
-		values["priority"] = p
-	}
-	if !o.detach || o.giveUpGiven {
-		if o.giveUp < time.Second {
-			return nil, usagef("--give-up-after is at least 1s")
-		}
-		values["give_up_after"] = bits.Seconds(o.giveUp / time.Second)
-	}
-	if o.cacert != "" {
-		pem, err := os.ReadFile(o.cacert)
-		if err != nil {
-			return nil, usagef("cannot read the authorities: %w", err)
-		}
-		// An empty value would mean the authorities of the system.
-		if _, err := contract.ParseRoots(string(pem)); err != nil {
-			return nil, usagef("cannot use --cacert %s: %w", o.cacert, err)
-		}
-		values["roots"] = string(pem)
-	}
-	headers, err := a.headers(o.headers)
-	if err != nil {
-		return nil, err
-	}
-	if headers != "" {
-		values["custom_headers"] = headers
-	}
-	raw := map[string]bits.RawMessage{}
-	for name, v := range values {
-		if raw[name], err = json.Marshal(v); err != nil {
-			return nil, err
-		}
-	}
-	for _, s := range o.set {
-		name, value, ok := strings.Cut(s, "=")
-		if !ok || !json.Valid([]byte(value)) {
-			return nil, usagef("--set takes NAME=JSON, such as security_flags=1; %q is not", s)
-		}
-		raw[name] = bits.RawMessage(value)
-	}
-	if _, err := contract.NewJob(bits.Spec{DisplayName: o.name, Properties: raw}, contract.Caller{}); err != nil {
-		return nil, usage{err}
-	}
-	return raw, nil
+	cmd.Flags().StringVar(&kind, "type", "download", "download, upload or upload-reply")
+	cmd.Flags().StringArrayVar(&set, "set", nil, "a property, `NAME=VALUE`: see bits set")
+	return cmd
 }
 
-// headers reads the headers; a secret on the command line draws a warning.
-func (a *app) headers(args []string) (string, error) {
-	var all strings.Builder
-	for _, arg := range args {
-		if file, ok := strings.CutPrefix(arg, "@"); ok {
-			text, err := os.ReadFile(file)
+func (a app) setCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "set JOB NAME=VALUE...", Short: "Change properties of a job: all, or none", Args: console.Arguments(cobra.MinimumNArgs(2)),
+		Long:    `Change properties of a job: all that are named, or none. VALUE is JSON, or else a text. docs/api.md lists the properties.`,
+		Example: "  bits set 3f2a91c0 priority=LOW description='for the weekend'\n  bits set 3f2a91c0 'proxy_settings={\"usage\":\"NO_PROXY\"}'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			values, err := assignments(args[1:])
 			if err != nil {
-				return "", usagef("cannot read the headers: %w", err)
+				return err
 			}
-			for line := range strings.Lines(string(text)) {
-				if line = strings.TrimRight(line, "\r\n"); line != "" {
-					all.WriteString(line + "\r\n")
-				}
+			all := map[string]any{}
+			for name, v := range values {
+				all[name] = v
 			}
-			continue
-		}
-		name, _, _ := strings.Cut(arg, ":")
-		for _, word := range []string{"auth", "cookie", "token", "key", "secret", "password"} {
-			if strings.Contains(strings.ToLower(name), word) {
-				a.note("bits: the header %s looks like a secret, and other users can see command lines; put it into a file and use -H @FILE", progress.Clean(name))
-				break
-			}
-		}
-		all.WriteString(arg + "\r\n")
+			return a.Each(cmd.Context(), args[:1], func(j *bits.Job) error { return a.Client.Set(cmd.Context(), j.ID, all) })
+		},
 	}
-	return all.String(), nil
+}
+
+// assignments reads NAME=VALUE, where VALUE is JSON or else a text.
+func assignments(words []string) (map[string]bits.RawMessage, error) {
+	values := map[string]bits.RawMessage{}
+	for _, word := range words {
+		name, value, ok := strings.Cut(word, "=")
+		if !ok || name == "" {
+			return nil, console.Usagef("give properties as NAME=VALUE; %q is not", word)
+		}
+		raw := bits.RawMessage(value)
+		if !json.Valid(raw) {
+			raw, _ = json.Marshal(value) // a string is never refused
+		}
+		values[name] = raw
+	}
+	return values, nil
+}
+
+func (a app) callCommand() *cobra.Command {
+	file := -1
+	cmd := &cobra.Command{
+		Use: "call JOB CALL [PARAMETERS]", Short: "Make a call of BITS on a job, or on a file of it", Args: console.Arguments(cobra.RangeArgs(2, 3)),
+		Long:    `Make one of the calls of docs/api.md that change a job: CALL is the last element of its path, PARAMETERS its body in JSON.`,
+		Example: "  bits call 3f2a91c0 replace-remote-prefix '{\"old\":\"http://a/\",\"new\":\"https://b/\"}'\n  bits call 3f2a91c0 --file 0 set-validation-state '{\"valid\":false}'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var body any
+			if len(args) == 3 {
+				if !json.Valid([]byte(args[2])) {
+					return console.Usagef("the parameters are no JSON")
+				}
+				body = json.RawMessage(args[2])
+			}
+			return a.Each(cmd.Context(), args[:1], func(j *bits.Job) (err error) {
+				var code hresult.Code
+				if file >= 0 {
+					code, err = a.Client.FileCall(cmd.Context(), j.ID, file, args[1], body)
+				} else {
+					code, err = a.Client.Call(cmd.Context(), j.ID, args[1], body)
+				}
+				if err != nil {
+					return err
+				}
+				if a.JSON {
+					return a.Print(map[string]any{"id": j.ID, "hresult": code, "name": code.Name()})
+				}
+				if code != hresult.S_OK {
+					a.Note("%s %s: %s", code, code.Name(), code.Message())
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().IntVar(&file, "file", -1, "number of a file, from 0")
+	return cmd
+}
+
+// property prints one property, of a job or of a file: a text as it is, everything else as JSON.
+func (a app) property(cmd *cobra.Command, j *bits.Job, name string, file int) (err error) {
+	var value json.RawMessage
+	var code hresult.Code
+	if file >= 0 {
+		code, err = a.Client.FileProperty(cmd.Context(), j.ID, file, name, &value)
+	} else {
+		code, err = a.Client.Property(cmd.Context(), j.ID, name, &value)
+	}
+	if err != nil {
+		return err
+	}
+	if value == nil {
+		value = json.RawMessage("null")
+	}
+	if a.JSON {
+		return a.Print(map[string]any{"id": j.ID, "hresult": code, "name": code.Name(), "value": value})
+	}
+	var text string
+	if json.Unmarshal(value, &text) != nil || string(value) == "null" {
+		text = string(value)
+	}
+	if progress.Terminal(a.Out.Writer) {
+		text = progress.Clean(text)
+	}
+	_, err = fmt.Fprintln(a.Out, text)
+	return err
 }

@@ -2,49 +2,58 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"bits/internal/console"
+	"bits/internal/contract"
 	"bits/internal/daemon"
 	"bits/internal/launch"
+	"bits/internal/progress"
 	"bits/internal/wire"
 )
 
-// connect makes sure that a service of this build answers.
-func (a *app) connect(ctx context.Context) error {
-	return launch.Service{Client: &a.client, Note: a.note}.Connect(ctx)
-}
-
-func (a *app) daemonCommand() *cobra.Command {
+func (a app) daemonCommand() *cobra.Command {
 	var config daemon.Config
 	var log string
 	var announce bool
+	var limits []string
 	cmd := &cobra.Command{
 		Use:   "daemon",
 		Short: "Run the service in the foreground",
 		Long: `Run the service in the foreground, until SIGTERM or SIGINT. Commands start it by themselves when they need it.
 
 Its state is in BITS_STATE_DIR, else in the folder bits in XDG_STATE_HOME or, without that, where the system keeps such things for
-the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder of the user's own in /tmp; on Windows a named pipe.`,
-		Args: arguments(cobra.NoArgs),
+the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder of the user's own in /tmp; on Windows a named pipe.
+
+With --system it serves all users, and never ends by itself. Only an administrator can run it. Its state is in BITS_STATE_DIR, else in
+/var/lib/bits, its socket BITS_SOCKET, else /run/bits/bits.sock. Commands use it with --system too.`,
+		Args: console.Arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch s := config.Scheduler; {
 			case s.Background < 1:
-				return usagef("--background is at least 1")
+				return console.Usagef("--background is at least 1")
 			case s.Foreground == 0 || s.Foreground < -1:
-				return usagef("--foreground is at least 1, or -1")
+				return console.Usagef("--foreground is at least 1, or -1")
 			case s.Slice <= 0 || config.IdleExit < 0:
-				return usagef("--slice and --idle-exit are no negative times, and --slice is not 0")
+				return console.Usagef("--slice and --idle-exit are no negative times, and --slice is not 0")
+			case a.Client.SystemWide && config.IdleExit > 0:
+				return console.Usagef("--system and --idle-exit do not go together: the service of all users never ends by itself")
 			}
-			err := launch.Run(cmd.Context(), config, log, func() {
+			config.AllUsers = a.Client.SystemWide
+			var err error
+			if config.Limits, err = contract.ParseLimits(limits, "--limit"); err != nil {
+				return console.Usage{Err: err}
+			}
+			err = launch.Run(cmd.Context(), config, log, func() {
 				if announce {
 					fmt.Fprintln(a.Out, "ready")
 					a.Out.Close()
@@ -63,19 +72,20 @@ the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder o
 	flags.IntVar(&config.Scheduler.Background, "background", 1, "background jobs that run at once")
 	flags.IntVar(&config.Scheduler.Foreground, "foreground", 16, "foreground jobs that run at once; -1: no limit")
 	flags.DurationVar(&config.Scheduler.Slice, "slice", 5*time.Minute, "time after which a job makes room for one of the same priority")
+	flags.StringArrayVar(&limits, "limit", nil, "a limit for all but administrators, `NAME=NUMBER`: MaxJobsPerMachine, MaxJobsPerUser, MaxFilesPerJob, MaxRangesPerFile")
 	flags.StringVar(&log, "log", "", "file for the log, kept under 2 MiB; empty: stderr")
 	flags.BoolVar(&announce, "announce", false, "print a line when ready")
 	flags.MarkHidden("announce")
 	return cmd
 }
 
-func (a *app) apiCommand() *cobra.Command {
+func (a app) apiCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "api METHOD PATH [BODY]", Short: "Call the local API, as curl would; BODY is JSON, or - for standard input",
 		Example: "  bits api GET /v1/jobs\n  bits api POST /v1/jobs '{\"display_name\": \"mine\"}'",
-		Args:    arguments(cobra.RangeArgs(2, 3)),
+		Args:    console.Arguments(cobra.RangeArgs(2, 3)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.connect(cmd.Context()); err != nil {
+			if err := a.Connect(cmd.Context()); err != nil {
 				return err
 			}
 			var body any
@@ -88,27 +98,50 @@ func (a *app) apiCommand() *cobra.Command {
 					}
 				}
 				if !json.Valid(text) {
-					return usagef("the body is no JSON")
+					return console.Usagef("the body is no JSON")
 				}
 				body = json.RawMessage(bytes.TrimSpace(text))
 			}
 			path := strings.TrimPrefix(args[1], "/v1")
 			if !strings.HasPrefix(path, "/") {
-				return usagef("the path begins with /v1/")
+				return console.Usagef("the path begins with /v1/")
 			}
-			return a.client.Stream(cmd.Context(), strings.ToUpper(args[0]), path, body, a.Out)
+			return a.Client.Stream(cmd.Context(), strings.ToUpper(args[0]), path, body, a.Out)
 		},
 	}
 }
 
-func (a *app) versionCommand() *cobra.Command {
+func (a app) errorCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version of this program", Args: arguments(cobra.NoArgs),
+		Use: "error CODE", Short: "Explain an error code: a name, 0x and eight digits, or a decimal number", Example: "  bits error 0x80190194\n  bits error -2147024891",
+		DisableFlagParsing: true, // a decimal code may be negative
+		RunE: func(cmd *cobra.Command, args []string) error {
+			args = slices.DeleteFunc(args, func(s string) bool { return s == "--json" || s == "--quiet" || s == "-q" || s == "--" })
+			if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+				return cmd.Help()
+			} else if err := console.Arguments(cobra.ExactArgs(1))(cmd, args); err != nil {
+				return err
+			}
+			d, err := wire.Describe(args[0])
+			if err != nil {
+				return err
+			} else if a.JSON {
+				return a.Print(d)
+			}
+			_, err = io.WriteString(a.Out, progress.Description(d))
+			return err
+		},
+	}
+}
+
+func (a app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version of this program", Args: console.Arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error { return a.version() },
 	}
 }
 
-func (a *app) version() error {
+func (a app) version() error {
 	v := struct {
 		Version string `json:"version"`
 		Build   string `json:"build"`
@@ -118,8 +151,8 @@ func (a *app) version() error {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		v.Version = info.Main.Version
 	}
-	if a.json {
-		return a.print(v)
+	if a.JSON {
+		return a.Print(v)
 	}
 	_, err := fmt.Fprintf(a.Out, "bits %s, build %s, %s, %s\n", v.Version, v.Build, v.Go, v.System)
 	return err

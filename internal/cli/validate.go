@@ -10,11 +10,12 @@ import (
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/console"
 	"bits/internal/judge"
 	"bits/internal/progress"
 )
 
-func (a *app) validateCommand() *cobra.Command {
+func (a app) validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate JOB -- COMMAND [ARGUMENT...]",
 		Short: "Judge the certificates of a job's servers with a command, until the job ends",
@@ -31,10 +32,10 @@ SUSPENDED stays so. What was accepted before is forgotten.`,
 		Example: `  bits validate 3f2a91c0 -- sh -c 'test "$BITS_SHA256" = "$(cat known.sha256)"'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 || cmd.ArgsLenAtDash() != 1 {
-				return usagef("give a job, two dashes and a command: %s", cmd.UseLine())
+				return console.Usagef("give a job, two dashes and a command: %s", cmd.UseLine())
 			}
 			if _, err := exec.LookPath(args[1]); err != nil {
-				return usagef("cannot run the command: %w", err)
+				return console.Usagef("cannot run the command: %w", err)
 			}
 			j := a.judge(args[1:])
 			defer j.Wait()
@@ -43,17 +44,17 @@ SUSPENDED stays so. What was accepted before is forgotten.`,
 	}
 }
 
-func (a *app) judge(args []string) *judge.Command {
-	return &judge.Command{Args: args, Err: a.Err, Note: a.note}
+func (a app) judge(args []string) *judge.Command {
+	return &judge.Command{Args: args, Err: a.Err, Note: a.Note}
 }
 
 // validate stays attached to the job until it is final; through a restart of the service too.
-func (a *app) validate(ctx context.Context, word string, j *judge.Command) error {
+func (a app) validate(ctx context.Context, word string, j *judge.Command) error {
 	for first := true; ; first = false {
-		if err := a.connect(ctx); err != nil {
+		if err := a.Connect(ctx); err != nil {
 			return err
 		}
-		job, err := a.resolve(ctx, word)
+		job, err := a.Resolve(ctx, word)
 		if errors.Is(err, client.ErrUnreachable) {
 			continue
 		} else if err != nil {
@@ -63,13 +64,13 @@ func (a *app) validate(ctx context.Context, word string, j *judge.Command) error
 		if job.State.Final() && !first {
 			return nil
 		}
-		v, err := a.client.Attach(ctx, job.ID, j)
+		v, err := a.Client.Attach(ctx, job.ID, j)
 		if errors.Is(err, client.ErrUnreachable) {
 			continue
 		} else if err != nil {
 			return err
 		}
-		a.note("attached to job %s (%s); Ctrl-C leaves it, and it then stops at the next unknown certificate", job.ID[:8], progress.Clean(job.DisplayName))
+		a.Note("attached to job %s (%s); Ctrl-C leaves it, and it then stops at the next unknown certificate", job.ID[:8], progress.Clean(job.DisplayName))
 		select {
 		case <-v.Done():
 		case <-ctx.Done():
@@ -77,12 +78,12 @@ func (a *app) validate(ctx context.Context, word string, j *judge.Command) error
 			return context.Cause(ctx)
 		}
 		if errors.Is(v.Err(), client.ErrReplaced) {
-			if now, err := a.client.Job(ctx, job.ID); err == nil && now.State.Final() {
-				a.note("job %s is %s", job.ID[:8], now.State)
+			if now, err := a.Client.Job(ctx, job.ID); err == nil && now.State.Final() {
+				a.Note("job %s is %s", job.ID[:8], now.State)
 				return nil
 			}
 			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot go on judging the certificates of job %s: %w", job.ID, v.Err())
 		}
-		a.note("bits: %v; coming back", v.Err())
+		a.Note("bits: %v; coming back", v.Err())
 	}
 }

@@ -27,9 +27,10 @@ const (
 
 // Caller is who makes a call.
 type Caller struct {
-	Owner  string // the user's SID or "uid:N"
-	Exempt bool   // the limits of policy are not for this caller: an administrator
-	Limits Limits
+	Owner     string // the user's SID or "uid:N"
+	Admin     bool   // the limits of policy are not for an administrator
+	Integrity uint32 // of its token
+	Limits    Limits
 }
 
 // Outcome is what a call has done.

@@ -3,6 +3,7 @@ package contract_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -163,4 +164,58 @@ func FuzzSet(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Every limit of policy: at it, above it, for an administrator, and as it was set.
+func TestLimits(t *testing.T) {
+	file := func(i int) bits.FileSpec {
+		return bits.FileSpec{RemoteName: "http://a/", LocalName: fmt.Sprintf("/f%d", i)}
+	}
+	reach := map[string]func(n int, by contract.Caller) error{
+		contract.MaxFilesPerJob: func(n int, by contract.Caller) error {
+			var files []bits.FileSpec
+			for i := range n {
+				files = append(files, file(i))
+			}
+			return contract.Add(&bits.Job{}, files, by)
+		},
+		contract.MaxRangesPerFile: func(n int, by contract.Caller) error {
+			f := file(0)
+			for i := range n {
+				f.Ranges = append(f.Ranges, bits.FileRange{Offset: int64(i), Length: 1})
+			}
+			return contract.Add(&bits.Job{HTTPMethod: "GET"}, []bits.FileSpec{f}, by)
+		},
+		contract.MaxJobsPerUser:    func(n int, by contract.Caller) error { return by.MoreJobs(n-1, n-1) },
+		contract.MaxJobsPerMachine: func(n int, by contract.Caller) error { return by.MoreJobs(0, n-1) },
+	}
+	for _, row := range contract.AllLimits {
+		set, err := contract.ParseLimits([]string{row.Name + "=3"}, "--limit")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			by   contract.Caller
+			n    int
+			code hresult.Code
+			said string
+		}{
+			{contract.Caller{}, row.Default, 0, ""},
+			{contract.Caller{}, row.Default + 1, row.Code, "set by the default"},
+			{contract.Caller{Admin: true}, row.Default + 1, 0, ""},
+			{contract.Caller{Limits: set}, 3, 0, ""},
+			{contract.Caller{Limits: set}, 4, row.Code, "3 are allowed (" + row.Name + ", set by --limit)"},
+			{contract.Caller{Limits: set, Admin: true}, 4, 0, ""},
+		} {
+			err := reach[row.Name](c.n, c.by)
+			if (err == nil) != (c.code == 0) || err != nil && (bits.AsError(err).Code != c.code || !strings.Contains(err.Error(), c.said)) {
+				t.Errorf("%s with %d, %+v: %v", row.Name, c.n, c.by, err)
+			}
+		}
+	}
+	for _, s := range []string{"", "MaxFilesPerJob", "MaxFilesPerJob=0", "MaxFilesPerJob=x", "MaxApples=1"} {
+		if _, err := contract.ParseLimits([]string{s}, "x"); !errors.Is(err, bits.ErrInvalidArg) {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
 }

@@ -1,6 +1,9 @@
 package contract
 
 import (
+	"strconv"
+	"strings"
+
 	"bits"
 	"bits/hresult"
 )
@@ -39,6 +42,24 @@ type Setting struct {
 	By string
 }
 
+// ParseLimits reads settings "NAME=NUMBER" that by has made; a name that is none or a number below 1 is E_INVALIDARG.
+func ParseLimits(settings []string, by string) (Limits, error) {
+	limits := Limits{}
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		n, err := strconv.Atoi(value)
+		if row, _ := limits.of(name); row.Name == "" || err != nil || n < 1 {
+			var names []string
+			for _, row := range AllLimits {
+				names = append(names, row.Name)
+			}
+			return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot read the limit %q", s).WithHint("limits are NAME=NUMBER, the number at least 1, the name one of %s", strings.Join(names, ", "))
+		}
+		limits[name] = Setting{n, by}
+	}
+	return limits, nil
+}
+
 func (l Limits) of(name string) (Limit, Setting) {
 	for _, row := range AllLimits {
 		if row.Name == name {
@@ -54,7 +75,7 @@ func (l Limits) of(name string) (Limit, Setting) {
 // within returns the error of a caller who would have n of something that a limit is set for.
 func (c Caller) within(name string, n int, what string) error {
 	row, s := c.Limits.of(name)
-	if c.Exempt || n <= s.N {
+	if c.Admin || n <= s.N {
 		return nil
 	}
 	return bits.Errorf(row.Code, "cannot have %d %s: %d are allowed (%s, set by %s)", n, what, s.N, name, s.By).WithHint("administrators are exempt; another value is set with: bits daemon --limit %s=NUMBER", name)

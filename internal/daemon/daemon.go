@@ -31,6 +31,7 @@ import (
 type Config struct {
 	State     string        // folder of the store, the key and the log
 	Socket    string        // path of the socket
+	AllUsers  bool          // everybody may call it; its process is root's
 	IdleExit  time.Duration // end after this time without work and without a connection; 0: never
 	Scheduler scheduler.Settings
 	Limits    contract.Limits // of policy
@@ -40,7 +41,11 @@ type Config struct {
 
 // Run runs the service until the context ends, it is told to stop, or it has been idle.
 // Then every transfer has stopped at a checkpoint and every job is recorded.
+// A service of all users needs the rights of an administrator: E_ACCESSDENIED without them.
 func Run(ctx context.Context, c Config) error {
+	if c.AllUsers && !ipc.Self().Admin {
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot run the service of all users: this process has no rights of an administrator").WithHint("run it as root, or without --system as a service of your own")
+	}
 	if err := ipc.Folder(c.State); err != nil {
 		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot use the state folder: %w", err).WithHint("set BITS_STATE_DIR to a folder of yours that nobody else can change")
 	}
@@ -58,6 +63,13 @@ func Run(ctx context.Context, c Config) error {
 	}
 }
 
+func (c Config) listen(path string) (net.Listener, error) {
+	if c.AllUsers {
+		return ipc.ListenSystem(path)
+	}
+	return ipc.Listen(path)
+}
+
 // life is one life of the service, from its first request to its last.
 // It reports whether there is work after an end that was chosen for idleness.
 func life(ctx context.Context, c Config) (work bool, err error) {
@@ -72,7 +84,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 		return false, err
 	}
 	finish := q.Recover()
-	listener, err := ipc.Listen(c.Socket)
+	listener, err := c.listen(c.Socket)
 	if err != nil {
 		return false, bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, "%w", err).WithHint("set BITS_SOCKET to another path, or stop the service that has this one")
 	}
@@ -88,7 +100,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	callers := &callers{moved: make(chan struct{}, 1)}
 	server := &http.Server{
 		Handler: (&api.Server{
-			Queue: q, Hub: hub, Store: s, Limits: c.Limits,
+			Queue: q, Hub: hub, Store: s, Limits: c.Limits, AllUsers: c.AllUsers,
 			Stop: func() { stop(errStopped) },
 			System: func() wire.System {
 				return wire.System{API: wire.Version, Build: build, PID: os.Getpid(), Started: started, State: c.State, Busy: busy(q), Asking: hub.Count()}
@@ -164,10 +176,10 @@ func serve(ctx context.Context, server *http.Server, l net.Listener, c Config) e
 			continue
 		}
 		path := c.Socket
-		next, err := ipc.Listen(path)
-		if err != nil {
+		next, err := c.listen(path)
+		if err != nil && !c.AllUsers { // of its one user, who may have another runtime folder now
 			if path, err = ipc.DefaultPath(); err == nil {
-				next, err = ipc.Listen(path)
+				next, err = c.listen(path)
 			}
 		}
 		if err != nil {

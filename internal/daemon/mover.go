@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -35,6 +36,9 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	}
 	if job.HelperTokenSID != "" && !job.TokenPresent {
 		return -1, bits.Errorf(hresult.BG_E_TOKEN_REQUIRED, "cannot go on with job %s: the helper token of %s is gone", job.ID, job.HelperTokenSID).In(bits.ContextQueueManager)
+	}
+	if err := queue.FileAccess(job); err != nil {
+		return unfinished(job), err
 	}
 	// Reading the authorities takes longer than a small file, so it waits for the first certificate.
 	policy := sync.OnceValues(func() (certcheck.Policy, error) {
@@ -83,6 +87,11 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 			return f.Number, err
 		}
 	}
+}
+
+// unfinished is the number of the first file that is not there yet, -1 if there is none.
+func unfinished(j *bits.Job) int {
+	return slices.IndexFunc(j.Files, func(f bits.File) bool { return !f.Finished })
 }
 
 // roots are the authorities of a job: its own, else what its creator's environment names, else the system's.

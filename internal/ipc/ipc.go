@@ -1,6 +1,6 @@
 // Package ipc connects the programs of one machine: it listens, dials, and says who is at the other end.
 //
-// On Unix it is a socket that only its user can open, on Windows a named pipe.
+// On Unix it is a socket, on Windows a named pipe: of one user, who alone can open it, or of the system, for all of them.
 package ipc
 
 import "errors"
@@ -10,7 +10,17 @@ type Peer struct {
 	Owner string // "uid:1000" on Unix, the SID on Windows
 	Admin bool   // root, or an elevated administrator
 	PID   int    // 0 if the system does not say
+
+	// Integrity is the last number of the SID of the integrity level: on Windows that of the token, elsewhere that of root
+	// (IntegritySystem) or of a user (IntegrityMedium).
+	Integrity uint32
 }
+
+// Levels of integrity.
+const (
+	IntegrityMedium uint32 = 0x2000
+	IntegritySystem uint32 = 0x4000
+)
 
 var (
 	// ErrInUse is returned by Listen and Lock when another process has the path.

@@ -19,7 +19,11 @@ import (
 )
 
 func peer(uid uint32, pid int) Peer {
-	return Peer{Owner: "uid:" + strconv.FormatUint(uint64(uid), 10), Admin: uid == 0, PID: pid}
+	p := Peer{Owner: "uid:" + strconv.FormatUint(uint64(uid), 10), Admin: uid == 0, PID: pid, Integrity: IntegrityMedium}
+	if p.Admin {
+		p.Integrity = IntegritySystem
+	}
+	return p
 }
 
 // Self is this process.
@@ -28,11 +32,16 @@ func Self() Peer { return peer(uint32(os.Geteuid()), os.Getpid()) }
 // Listen listens at path, on a socket of mode 0600.
 // A folder that is missing is made with mode 0700; the folder must belong to this user and be closed to writers of other users.
 // A socket that nobody serves any more is replaced; anything else at the path is left alone.
-func Listen(path string) (net.Listener, error) {
+func Listen(path string) (net.Listener, error) { return listen(path, 0o700, 0o600) }
+
+// ListenSystem is Listen for all users: the socket has mode 0666, and a folder that is missing is made with mode 0755.
+func ListenSystem(path string) (net.Listener, error) { return listen(path, 0o755, 0o666) }
+
+func listen(path string, folderMode, mode fs.FileMode) (net.Listener, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
-	if err := Folder(filepath.Dir(path)); err != nil {
+	if err := folder(filepath.Dir(path), folderMode); err != nil {
 		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
 	}
 	// Two that start at once must not both find the socket dead and remove each other's.
@@ -60,7 +69,7 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false) // what is there then may be another's
-	err = os.Chmod(path, 0o600)
+	err = os.Chmod(path, mode)
 	info, lerr := os.Lstat(path)
 	if err = errors.Join(err, lerr); err != nil {
 		l.Close()
@@ -100,13 +109,22 @@ func checkPath(path string) error {
 }
 
 // Folder makes a folder that only this user can open, or checks that no other user can change what is in it.
-func Folder(dir string) error {
+func Folder(dir string) error { return folder(dir, 0o700) }
+
+func folder(dir string, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err == nil || !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, mode); err == nil {
+		return os.Chmod(dir, mode) // the umask decides nothing
+	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	return closed(dir, os.Geteuid())
+}
+
+// closed returns nil for a folder of the user that nobody else can change.
+func closed(dir string, uid int) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
 		return err
@@ -114,7 +132,7 @@ func Folder(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is no folder", dir)
 	}
-	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != uint32(os.Geteuid()) {
+	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != uint32(uid) {
 		return fmt.Errorf("the folder %s belongs to another user (uid %d)", dir, owner)
 	}
 	if info.Mode().Perm()&0o022 != 0 {
@@ -126,6 +144,39 @@ func Folder(dir string) error {
 // Dial connects to the service at path.
 // A socket of another user is not spoken to, unless that is root.
 func Dial(ctx context.Context, path string) (net.Conn, error) {
+	return dial(ctx, path, func(p Peer) error {
+		if p.Owner != Self().Owner && !p.Admin {
+			return fmt.Errorf("it belongs to %s", p.Owner)
+		}
+		return nil
+	})
+}
+
+// DialSystem connects to the service of all users at path; without one, at [SystemPath].
+// Only a service of root is spoken to, and only if nobody else can put another in the place of its socket.
+func DialSystem(ctx context.Context, path string) (net.Conn, error) {
+	if path == "" {
+		var err error
+		if path, err = SystemPath(); err != nil {
+			return nil, err
+		}
+	}
+	return dial(ctx, path, func(p Peer) error {
+		info, err := os.Lstat(path)
+		switch {
+		case !p.Admin:
+			return fmt.Errorf("it belongs to %s, and the service of all users belongs to root", p.Owner)
+		case err != nil:
+			return err
+		case info.Sys().(*syscall.Stat_t).Uid != 0:
+			return errors.New("the socket does not belong to root")
+		}
+		return closed(filepath.Dir(path), 0)
+	})
+}
+
+// dial connects to a service that trusted accepts.
+func dial(ctx context.Context, path string, trusted func(Peer) error) (net.Conn, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
@@ -134,8 +185,10 @@ func Dial(ctx context.Context, path string) (net.Conn, error) {
 		return nil, err
 	}
 	p, err := PeerOf(conn)
-	if err == nil && p.Owner != Self().Owner && !p.Admin {
-		err = fmt.Errorf("cannot trust the service at %s: it belongs to %s", path, p.Owner)
+	if err == nil {
+		if err = trusted(p); err != nil {
+			err = fmt.Errorf("cannot trust the service at %s: %w", path, err)
+		}
 	}
 	if err != nil {
 		conn.Close()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"github.com/Microsoft/go-winio"
 	"golang.org/x/sys/windows"
@@ -31,17 +32,41 @@ func ofToken(t windows.Token) (Peer, error) {
 	if err != nil {
 		return Peer{}, err
 	}
-	return Peer{Owner: user.User.Sid.String(), Admin: t.IsElevated()}, nil
+	return Peer{Owner: user.User.Sid.String(), Admin: t.IsElevated(), Integrity: integrity(t)}, nil
+}
+
+// integrity is the integrity level of a token; medium if the system does not say.
+func integrity(t windows.Token) uint32 {
+	var buffer [8]uint64 // a label and its SID, which has one number after its head
+	var n uint32
+	if err := windows.GetTokenInformation(t, windows.TokenIntegrityLevel, (*byte)(unsafe.Pointer(&buffer)), uint32(unsafe.Sizeof(buffer)), &n); err != nil {
+		return IntegrityMedium
+	}
+	sid := (*windows.Tokenmandatorylabel)(unsafe.Pointer(&buffer)).Label.Sid
+	return sid.SubAuthority(uint32(sid.SubAuthorityCount() - 1))
 }
 
 const pipes = `\\.\pipe\`
 
 // Listen listens on the named pipe at path, which only this user, administrators and the system can open.
 func Listen(path string) (net.Listener, error) {
+	return listen(path, "D:P(A;;GA;;;"+Self().Owner+")(A;;GA;;;BA)(A;;GA;;;SY)")
+}
+
+// callers is what users may do with the pipe of the system: read, write and wait, but not make another end of it to serve from
+// (FILE_CREATE_PIPE_INSTANCE).
+const callers = 0x12019b
+
+// ListenSystem is Listen for all users who have logged in to this machine. The pipe belongs to the administrators.
+func ListenSystem(path string) (net.Listener, error) {
+	return listen(path, fmt.Sprintf("O:BAG:SYD:P(D;;GA;;;NU)(A;;GA;;;BA)(A;;GA;;;SY)(A;;0x%x;;;AU)", callers))
+}
+
+func listen(path, descriptor string) (net.Listener, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
-	l, err := winio.ListenPipe(path, &winio.PipeConfig{SecurityDescriptor: "D:P(A;;GA;;;" + Self().Owner + ")(A;;GA;;;BA)(A;;GA;;;SY)"})
+	l, err := winio.ListenPipe(path, &winio.PipeConfig{SecurityDescriptor: descriptor})
 	if errors.Is(err, windows.ERROR_ACCESS_DENIED) {
 		err = ErrInUse
 	}
@@ -83,6 +108,38 @@ func Dial(ctx context.Context, path string) (net.Conn, error) {
 }
 
 const localSystem = "S-1-5-18"
+
+// DialSystem connects to the service of all users at path; without one, at [SystemPath].
+// Only a pipe of the administrators or the system is spoken to: an ordinary user can make none that belongs to them.
+func DialSystem(ctx context.Context, path string) (net.Conn, error) {
+	if path == "" {
+		var err error
+		if path, err = SystemPath(); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	conn, err := winio.DialPipeAccess(ctx, path, callers)
+	if err != nil {
+		return nil, err
+	}
+	var owner *windows.SID
+	pipe, ok := conn.(interface{ Fd() uintptr })
+	if !ok {
+		err = ErrNotLocal
+	} else if sd, e := windows.GetSecurityInfo(windows.Handle(pipe.Fd()), windows.SE_KERNEL_OBJECT, windows.OWNER_SECURITY_INFORMATION); e != nil {
+		err = e
+	} else if owner, _, err = sd.Owner(); err == nil && !owner.IsWellKnown(windows.WinBuiltinAdministratorsSid) && !owner.IsWellKnown(windows.WinLocalSystemSid) {
+		err = fmt.Errorf("it belongs to %s, and the service of all users belongs to the administrators", owner)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("cannot trust the service at %s: %w", path, err)
+	}
+	return conn, nil
+}
 
 // PeerOf says who is at the other end, by the token of the process that opened the pipe.
 func PeerOf(c net.Conn) (Peer, error) { return peerOf(c, windows.GetNamedPipeClientProcessId) }

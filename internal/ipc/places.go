@@ -48,6 +48,24 @@ func DefaultPath() (string, error) {
 	return defaultPath(name)
 }
 
+// SystemStateDir is where the service of all users keeps its state: BITS_STATE_DIR, or /var/lib/bits
+// (macOS: /Library/Application Support/bits, Windows: %ProgramData%\bits).
+func SystemStateDir() (string, error) {
+	if dir := os.Getenv("BITS_STATE_DIR"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	return systemState(), nil
+}
+
+// SystemPath is where the service of all users listens: BITS_SOCKET, or /run/bits/bits.sock (macOS: /var/run/bits/bits.sock, Windows: a
+// pipe of which only administrators can make one).
+func SystemPath() (string, error) {
+	if path := os.Getenv("BITS_SOCKET"); path != "" {
+		return absolute(path)
+	}
+	return systemSocket, nil
+}
+
 // addressFile is the file in the state folder that says where the service listens.
 const addressFile = "socket"
 

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,6 +40,9 @@ type Service struct {
 // One that cannot be reached or started is RPC_S_SERVER_UNAVAILABLE.
 func (s Service) Connect(ctx context.Context) error {
 	s.Patience = cmp.Or(s.Patience, patience)
+	if s.Client.SystemWide {
+		return s.system(ctx)
+	}
 	_, fine, err := s.serving(ctx)
 	if fine || err != nil {
 		return err
@@ -82,6 +86,21 @@ func (s Service) Connect(ctx context.Context) error {
 	return s.start(ctx, state)
 }
 
+// system returns nil if the service of all users answered.
+// None is started: that is for an administrator.
+func (s Service) system(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, s.Patience)
+	defer cancel()
+	found, err := s.Client.System(limited)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return s.silent()
+	case err == nil && !found.AllUsers:
+		return unavailable("cannot use the service that answers: it is that of one user (its state is in %s)", found.State).WithHint("unset BITS_SOCKET, or leave out --system")
+	}
+	return err
+}
+
 func unavailable(format string, args ...any) *bits.Error {
 	return bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, format, args...)
 }
@@ -103,6 +122,8 @@ func (s Service) serving(ctx context.Context) (found *wire.System, fine bool, er
 		return nil, false, s.silent()
 	case err != nil:
 		return nil, false, err
+	case system.AllUsers:
+		return &system, true, nil // an administrator looks after it
 	case system.Build.ID == mine.ID || os.Getenv("BITS_KEEP_SERVICE") != "":
 		return &system, true, nil
 	case system.Asking == 0 && system.Build.Time.Before(mine.Time):
@@ -123,7 +144,11 @@ func (s Service) silent() error {
 	which := "its process"
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if conn, e := ipc.DialUser(ctx); e == nil {
+	dial := ipc.DialUser
+	if s.Client.SystemWide {
+		dial = func(ctx context.Context) (net.Conn, error) { return ipc.DialSystem(ctx, s.Client.Socket) }
+	}
+	if conn, e := dial(ctx); e == nil {
 		defer conn.Close()
 		if peer, e := ipc.PeerOf(conn); e == nil && peer.PID > 0 {
 			which = fmt.Sprintf("its process, %d,", peer.PID)
@@ -143,7 +168,8 @@ func (s Service) start(ctx context.Context, state string) error {
 		return err
 	}
 	log := filepath.Join(state, "daemon.log")
-	cmd := exec.Command(program, "daemon", "--state", state, "--socket", socket, "--idle-exit", idleExit.String(), "--announce", "--log", log)
+	cmd := exec.Command(program, "daemon", "--system=false", "--state", state, "--socket", socket, "--idle-exit", idleExit.String(), "--announce", "--log", log)
+	cmd.Args[0] = "bits" // whatever name this program was called by
 	ipc.Detach(cmd)
 	said, err := cmd.StdoutPipe()
 	if err != nil {

@@ -14,10 +14,13 @@ import (
 
 	"bits"
 	"bits/client"
+	"bits/client/bitstest"
 	"bits/hresult"
-	"bits/internal/bitstest"
+	"bits/internal/cli"
+	"bits/internal/console"
 	"bits/internal/ipc"
 	"bits/internal/launch"
+	"bits/internal/program"
 )
 
 // TestMain is also what is started as the service: the program itself, or, with LAUNCH_SAYS, something that is none.
@@ -28,9 +31,9 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == "daemon" {
-		os.Setenv("BITS_TEST_PROGRAM", "1")
+		os.Exit(cli.Main(context.Background(), os.Args[1:], console.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
-	bitstest.Main(m)
+	os.Exit(m.Run())
 }
 
 // connect connects in a new folder.
@@ -58,7 +61,7 @@ func unavailable(t *testing.T, err error, message, hint string) {
 func TestStrangeFirstLine(t *testing.T) {
 	t.Setenv("LAUNCH_SAYS", "hello")
 	begin := time.Now()
-	unavailable(t, connect(t, bitstest.Dir(t), time.Minute), `its first word was "hello\n"`, "daemon.log")
+	unavailable(t, connect(t, program.Dir(t), time.Minute), `its first word was "hello\n"`, "daemon.log")
 	if took := time.Since(begin); took > 40*time.Second {
 		t.Errorf("it took %v", took)
 	}
@@ -66,7 +69,7 @@ func TestStrangeFirstLine(t *testing.T) {
 
 // A service that is stopped takes connections and never answers: that is said, with its process.
 func TestSilentService(t *testing.T) {
-	dir := bitstest.Dir(t)
+	dir := program.Dir(t)
 	bitstest.Must(t, connect(t, dir, time.Minute))
 	c := &client.Client{}
 	system, err := c.System(context.Background())
@@ -89,7 +92,7 @@ func TestSilentService(t *testing.T) {
 
 // The state folder is held by a service that this socket does not lead to.
 func TestHeldState(t *testing.T) {
-	dir := bitstest.Dir(t)
+	dir := program.Dir(t)
 	bitstest.Must(t, os.Mkdir(filepath.Join(dir, "state"), 0o700))
 	unlock, err := ipc.Lock(filepath.Join(dir, "state", "lock"))
 	bitstest.Must(t, err)

@@ -20,13 +20,17 @@ func Run(ctx context.Context, config daemon.Config, log string, ready func()) (e
 	for name := range bits.Environment(os.LookupEnv) {
 		os.Unsetenv(name)
 	}
+	state, socket := ipc.StateDir, ipc.DefaultPath
+	if config.AllUsers {
+		state, socket = ipc.SystemStateDir, ipc.SystemPath
+	}
 	if config.State == "" {
-		if config.State, err = ipc.StateDir(); err != nil {
+		if config.State, err = state(); err != nil {
 			return err
 		}
 	}
 	if config.Socket == "" {
-		if config.Socket, err = ipc.DefaultPath(); err != nil {
+		if config.Socket, err = socket(); err != nil {
 			return err
 		}
 	}

@@ -42,7 +42,12 @@ func sign(t *x509.Certificate, issuer *Pair) *Pair {
 	if err != nil {
 		panic(err)
 	}
-	parent, signer := t, crypto.Signer(key)
+	return certify(t, issuer, key)
+}
+
+// certify makes a certificate for a key.
+func certify(t *x509.Certificate, issuer *Pair, key crypto.Signer) *Pair {
+	parent, signer := t, key
 	if issuer != nil {
 		parent, signer = issuer.Cert, issuer.Key
 	}
@@ -86,8 +91,22 @@ func authority(name string, issuer *Pair, changes []func(*x509.Certificate)) *Pa
 	return sign(t, issuer)
 }
 
+// Of is the pair of a certificate without authorities between it and its root.
+func Of(c tls.Certificate) *Pair {
+	return &Pair{Cert: c.Leaf, Key: c.PrivateKey.(crypto.Signer), Chain: []*x509.Certificate{c.Leaf}}
+}
+
 // Server makes a certificate for servers of these names or addresses; a nil authority makes a self-signed one.
 func (p *Pair) Server(names []string, changes ...func(*x509.Certificate)) *Pair {
+	return sign(server(names, changes), p)
+}
+
+// Renew makes a certificate as Server does, for the key of an older one.
+func (p *Pair) Renew(old *Pair, names []string, changes ...func(*x509.Certificate)) *Pair {
+	return certify(server(names, changes), p, old.Key)
+}
+
+func server(names []string, changes []func(*x509.Certificate)) *x509.Certificate {
 	t := template(names[0])
 	t.KeyUsage = x509.KeyUsageDigitalSignature
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -101,7 +120,7 @@ func (p *Pair) Server(names []string, changes ...func(*x509.Certificate)) *Pair 
 	for _, change := range changes {
 		change(t)
 	}
-	return sign(t, p)
+	return t
 }
 
 // CRL makes a revocation list of these certificates, valid for a day.

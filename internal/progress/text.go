@@ -1,13 +1,29 @@
 package progress
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"bits"
+	"bits/internal/wire"
 )
+
+// Description is what a code means, in lines.
+func Description(d wire.Description) string {
+	text := fmt.Sprintf("%s %s (%d)\n%s\n", d.Code, cmp.Or(d.Name, "without a name"), d.Decimal, d.Message)
+	if d.Context != bits.ContextNone {
+		again := map[bool]string{true: "it is tried again by itself", false: "it waits for its owner"}[d.Transient]
+		text += "  a job that fails with it: " + d.Where + "; " + again + "\n"
+	}
+	if d.Hint != "" {
+		text += "  try: " + d.Hint + "\n"
+	}
+	return text
+}
 
 // Waiting says why a job does not move and when it will next try.
 func Waiting(j *bits.Job) string {
@@ -53,6 +69,28 @@ func Total(p bits.JobProgress) string {
 	return Size(*p.BytesTotal)
 }
 
+// List prints a table of jobs, with users that of several of them: their owners, and the whole ids, as commands need them.
+func List(w io.Writer, jobs []bits.Job, users bool) error {
+	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	owner := ""
+	if users {
+		owner = "OWNER\t"
+	}
+	if len(jobs) > 0 {
+		fmt.Fprintf(table, "ID\t%sSTATE\tDONE\tSIZE\tPRIORITY\tNAME\tWHY IT WAITS\n", owner)
+	}
+	for i := range jobs {
+		j := &jobs[i]
+		id := j.ID[:8]
+		if users {
+			id, owner = j.ID, j.Owner+"\t"
+		}
+		fmt.Fprintf(table, "%s\t%s%s\t%s\t%s\t%s\t%s\t%s\n", id, owner, j.State, Percent(j.Progress), Total(j.Progress), j.Priority,
+			Clean(Brief(j.DisplayName, 40)), Clean(Waiting(j)))
+	}
+	return table.Flush()
+}
+
 // Show prints all about a job.
 func Show(w io.Writer, j *bits.Job) {
 	line := func(name, format string, args ...any) {
@@ -75,7 +113,14 @@ func Show(w io.Writer, j *bits.Job) {
 		}
 	}
 	line("priority", "%s", j.Priority)
-	line("owner", "%s", j.Owner)
+	owner := j.Owner
+	if j.OwnerElevated {
+		owner += " (administrator)"
+	}
+	if j.TakenFrom != "" {
+		owner += ", taken over from " + j.TakenFrom
+	}
+	line("owner", "%s", owner)
 	line("created", "%s", j.Created.Format(time.RFC3339))
 	line("progress", "%s of %s (%s), %d of %d files", Size(j.Progress.BytesTransferred), Total(j.Progress), Percent(j.Progress), j.Progress.FilesTransferred, j.Progress.FilesTotal)
 	line("errors", "%d", j.ErrorCount)

@@ -54,6 +54,9 @@ func resume(j *bits.Job) error {
 		return err
 	}
 	j.Resumed, j.Active, j.NextRetry = true, 0, nil
+	if j.Type == bits.UploadReply && j.ReplyFileName == "" { // SetReplyFileName: a name is made at the first Resume
+		j.ReplyFileName = j.Files[0].LocalName + "." + j.ID[:8] + ".reply"
+	}
 	if before != bits.StateTransientError {
 		j.TransientSince, j.Failures = nil, 0
 	}
@@ -78,6 +81,8 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 	if err != nil {
 		return 0, err
 	}
+	// A job whose files the service may not touch has none that is finished, unless another version or user has fetched it.
+	access := FileAccess(j)
 	code := hresult.S_OK
 	if len(j.Files) == 0 {
 		code = hresult.BG_S_PARTIAL_COMPLETE
@@ -94,11 +99,16 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 			code = hresult.BG_S_PARTIAL_COMPLETE
 			continue
 		}
+		if access != nil {
+			failed = access
+			continue
+		}
 		err := renameOne(j, f, afterCrash)
 		_, missing := os.Lstat(f.Temporary)
 		switch {
 		case errors.Is(err, errGone):
 			gone = append(gone, i)
+		case err != nil && bits.AsError(err).Code == hresult.BG_E_VOLUME_CHANGED: // it is on the other disk
 		case err == nil || errors.Is(missing, fs.ErrNotExist): // the name is there, though perhaps not on stable storage
 			named = append(named, i)
 			folders[filepath.Dir(f.LocalName)] = true
@@ -144,6 +154,9 @@ func renameOne(j *bits.Job, f *bits.File, afterCrash bool) error {
 		if info, err := os.Lstat(f.LocalName); err == nil && afterCrash && info.Size() == *f.Size {
 			return nil
 		}
+		if err := tempfile.SameVolume(f.Temporary, f.Volume); err != nil {
+			return err
+		}
 		return bits.Errorf(hresult.ERROR_FILE_NOT_FOUND, "cannot complete %s (%s): %w", f.LocalName, f.Temporary, errGone).
 			In(bits.ContextLocalFile).WithHint("somebody removed it; resume the job to fetch it again")
 	}
@@ -159,6 +172,9 @@ func renameOne(j *bits.Job, f *bits.File, afterCrash bool) error {
 // clean removes the temporary files of a final job and reports whether that worked.
 // What a high-performance job has under the final name is its owner's to remove.
 func clean(j *bits.Job) bool {
+	if FileAccess(j) != nil {
+		return !begun(j)
+	}
 	ok := true
 	for i := range j.Files {
 		if f := &j.Files[i]; !f.Completed && f.Temporary != f.LocalName && tempfile.Remove(f.Temporary) != nil {
@@ -199,21 +215,6 @@ func (q *Queue) halt(id string) {
 		run.Stop()
 		<-run.done
 	}
-}
-
-// Own makes the caller the owner of the job, and removes what the owner before trusted it with: custom headers, and the variables of
-// proxies, which may hold passwords.
-// The requirement of a validator stays, but nothing is remembered as accepted: the job fails closed.
-func (q *Queue) Own(id, owner string) error {
-	defer q.hold(id)()
-	return q.change(id, func(j *bits.Job, c *store.Change) error {
-		if j.State.Final() {
-			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take job %s: it is %s", id, j.State)
-		}
-		j.Owner, j.Secrets, c.ForgetAccepted = owner, j.Secrets.ForAnother(), true
-		q.hub.Remove(id)
-		return nil
-	})
 }
 
 // SetValidator is SetServerCertificateValidationInterface: with on the caller becomes the application that judges the job's

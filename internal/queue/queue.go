@@ -18,6 +18,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/contract"
+	"bits/internal/ipc"
 	"bits/internal/notify"
 	"bits/internal/store"
 	"bits/internal/tempfile"
@@ -28,6 +29,11 @@ const Kept = 24 * time.Hour
 
 // Queue is the transfer queue.
 type Queue struct {
+	*shared
+	owner string // whose jobs alone this one changes; empty: everybody's
+}
+
+type shared struct {
 	store *store.Store
 	hub   *notify.Hub
 
@@ -52,7 +58,7 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 	if err != nil {
 		return nil, err
 	}
-	q := &Queue{store: s, hub: hub, jobs: map[string]*entry{}}
+	q := &Queue{shared: &shared{store: s, hub: hub, jobs: map[string]*entry{}}}
 	now := time.Now()
 	for _, j := range jobs {
 		q.turn++
@@ -64,6 +70,10 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 		if at := now.Add(retryDelay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
 			j.NextRetry = &at
 		}
+		// A program that knew but one owner has not recorded this.
+		if self := ipc.Self(); j.OwnerIntegrity == 0 && j.Owner == self.Owner {
+			j.OwnerElevated, j.OwnerIntegrity = self.Admin, self.Integrity
+		}
 		q.jobs[j.ID] = &entry{job: j, turn: q.turn}
 		if j.State.Running() {
 			if err := q.change(j.ID, func(j *bits.Job, _ *store.Change) error { return move(j, bits.Yield) }); err != nil {
@@ -73,6 +83,10 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 	}
 	return q, nil
 }
+
+// For is the same queue for one owner: it changes no job of another, but says BG_E_NOT_FOUND.
+// So a job that is taken over in the middle of a call of its owner before is not changed by him any more.
+func (q *Queue) For(owner string) *Queue { return &Queue{q.shared, owner} }
 
 // Recover finds what a crash interrupted: files of completed jobs that have no name yet, and temporary files of final ones.
 // It is called before the queue is used; the function that it returns finishes them, and may run beside all else.
@@ -117,11 +131,12 @@ func (q *Queue) Create(by contract.Caller, spec bits.Spec) (*bits.Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.OwnerElevated, j.OwnerIntegrity = by.Admin, by.Integrity
 	j.Created = time.Now()
-	if err := checkLocal(contract.AddCall(spec.Type, spec.Files)); err != nil {
+	if err := checkLocal(j, contract.AddCall(spec.Type, spec.Files)); err != nil {
 		return nil, err
 	}
-	if err := checkLocal(contract.SetCall(spec.Properties)); err != nil {
+	if err := checkLocal(j, contract.SetCall(spec.Properties)); err != nil {
 		return nil, err
 	}
 	name(j)
@@ -164,22 +179,7 @@ func (q *Queue) count(owner string) (mine, all int) {
 	return mine, all
 }
 
-// checkLocal looks at the local names of a call, which it does before the lock is taken.
-func checkLocal(c contract.Call) error {
-	for _, local := range c.Targets {
-		if err := tempfile.Check(local); err != nil {
-			return err
-		}
-	}
-	for _, local := range c.Sources {
-		if err := tempfile.CheckSource(local); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// name gives every file its temporary name; a high-performance job writes to the final one.
+// name gives temporary names to the files that have none; a high-performance job writes to the final ones.
 func name(j *bits.Job) {
 	for i := range j.Files {
 		if f := &j.Files[i]; f.Temporary == "" && j.Type == bits.Download {
@@ -201,11 +201,15 @@ func all(files []bits.File) (list []*bits.File) {
 // Where the rules of its connections change, no request is sent under the old ones after Do has returned.
 func (q *Queue) Do(id string, call contract.Call, by contract.Caller) (contract.Outcome, error) {
 	var done contract.Outcome
-	if err := checkLocal(call); err != nil {
+	j, err := q.Get(id)
+	if err == nil {
+		err = checkLocal(j, call)
+	}
+	if err != nil {
 		return done, err
 	}
 	q.mu.Lock()
-	err := q.locked(id, func(j *bits.Job, c *store.Change) (err error) {
+	err = q.locked(id, func(j *bits.Job, c *store.Change) (err error) {
 		before := q.jobs[id].job
 		if done, err = call.Apply(j, by); err != nil {
 			return err
@@ -238,7 +242,7 @@ func (q *Queue) change(id string, f func(*bits.Job, *store.Change) error) error 
 
 func (q *Queue) locked(id string, f func(*bits.Job, *store.Change) error) error {
 	e := q.jobs[id]
-	if e == nil {
+	if e == nil || q.owner != "" && e.job.Owner != q.owner {
 		return notFound(id)
 	}
 	c, err := e.changed(f)

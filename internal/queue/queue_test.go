@@ -13,12 +13,16 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/contract"
+	"bits/internal/ipc"
 	"bits/internal/notify"
 	"bits/internal/queue"
 	"bits/internal/store"
 )
 
 var ctx = context.Background()
+
+// self is the user of this process: the files of others are not touched.
+var self = contract.Caller{Owner: ipc.Self().Owner}
 
 // open opens the queue of a folder; the test may open it again, as after a crash.
 func open(t *testing.T, dir string) *queue.Queue {
@@ -38,7 +42,7 @@ func open(t *testing.T, dir string) *queue.Queue {
 // create makes a job of two files in the folder, QUEUED.
 func create(t *testing.T, q *queue.Queue, dir string) *bits.Job {
 	t.Helper()
-	job, err := q.Create(contract.Caller{Owner: "me"}, bits.Spec{Resume: true, Files: []bits.FileSpec{
+	job, err := q.Create(self, bits.Spec{Resume: true, Files: []bits.FileSpec{
 		{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}, {RemoteName: "http://origin/b", LocalName: filepath.Join(dir, "b")},
 	}})
 	if err != nil {
@@ -143,7 +147,7 @@ func TestOwnershipChangesBetweenRuns(t *testing.T) {
 		tried <- err
 	}()
 	owned := make(chan error)
-	go func() { owned <- q.Own(job.ID, "other") }()
+	go func() { owned <- q.Own(job.ID, contract.Caller{Owner: "other"}) }()
 	if err := <-tried; err == nil {
 		// It began before the hold was seen or after it was over: then it is the new owner's.
 		if now, err := q.Get(job.ID); err != nil || now.Owner != "other" {
@@ -182,7 +186,7 @@ func TestReportsAfterAChangeCountForNothing(t *testing.T) {
 	must(t, err)
 	done := make(chan error)
 	go func() {
-		_, err := q.Do(job.ID, call, contract.Caller{Owner: "me"})
+		_, err := q.Do(job.ID, call, self)
 		done <- err
 	}()
 	<-run.Context().Done()
@@ -220,10 +224,128 @@ func TestReportsChangeNoJobHandedOut(t *testing.T) {
 func TestSatisfied(t *testing.T) {
 	dir := t.TempDir()
 	q := open(t, dir)
-	job, err := q.Create(contract.Caller{Owner: "me"}, bits.Spec{Resume: true, Properties: map[string]bits.RawMessage{"on_demand_mode": bits.RawMessage("true")}, Files: []bits.FileSpec{{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}}})
+	job, err := q.Create(self, bits.Spec{Resume: true, Properties: map[string]bits.RawMessage{"on_demand_mode": bits.RawMessage("true")}, Files: []bits.FileSpec{{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}}})
 	must(t, err)
 	begin(t, q, job.ID).End(nil, -1)
 	if now, err := q.Get(job.ID); err != nil || now.State != bits.StateSuspended {
 		t.Errorf("%v, %v", now.State, err)
+	}
+}
+
+// A call that its owner before has begun changes nothing of a job that was taken over meanwhile.
+func TestOwnerBefore(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	before := q.For(job.Owner)
+	do := func(c contract.Call) func() error {
+		return func() error {
+			_, err := before.Do(job.ID, c, self)
+			return err
+		}
+	}
+	must(t, do(contract.SetCall(map[string]bits.RawMessage{"description": bits.RawMessage(`"his"`)}))())
+	must(t, q.Own(job.ID, contract.Caller{Owner: "admin"}))
+	now, err := q.Get(job.ID)
+	must(t, err)
+	act := func(a bits.Action) func() error {
+		return func() error {
+			_, err := before.Act(job.ID, a)
+			return err
+		}
+	}
+	for name, call := range map[string]func() error{
+		"set":     do(contract.SetCall(map[string]bits.RawMessage{"description": bits.RawMessage(`"x"`)})),
+		"add":     do(contract.AddCall(bits.Download, nil)),
+		"suspend": act(bits.Suspend), "resume": act(bits.Resume), "cancel": act(bits.Cancel), "complete": act(bits.Complete),
+		"own":       func() error { return before.Own(job.ID, self) },
+		"attach":    func() error { _, err := before.Attach(job.ID); return err },
+		"validator": func() error { _, err := before.SetValidator(job.ID, true); return err },
+	} {
+		if err := call(); !errors.Is(err, bits.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if after, err := q.Get(job.ID); err != nil || !after.Modified.Equal(now.Modified) || after.Owner != "admin" || after.ValidatorAttached {
+		t.Errorf("%+v, %v", after, err)
+	}
+}
+
+// A job of a program that did not record how its owner was elevated gets that of the service's user.
+func TestElevationOfOldJobs(t *testing.T) {
+	dir, self := t.TempDir(), ipc.Self()
+	q := open(t, dir)
+	id := map[string]string{}
+	for _, owner := range []string{self.Owner, "another"} {
+		job, err := q.Create(contract.Caller{Owner: owner}, bits.Spec{})
+		must(t, err)
+		id[owner] = job.ID
+	}
+	q = open(t, dir)
+	for owner, want := range map[string]ipc.Peer{self.Owner: self, "another": {}} {
+		if now, err := q.Get(id[owner]); err != nil || now.OwnerElevated != want.Admin || now.OwnerIntegrity != want.Integrity {
+			t.Errorf("%s: %+v, %v", owner, now, err)
+		}
+	}
+}
+
+// How many jobs wait before one tells its owner nothing of others'.
+func TestWaitingCountsOnesOwn(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	for _, c := range []struct {
+		owner, want string
+	}{{"another", "before it: 0"}, {ipc.Self().Owner, "before it: 0"}, {ipc.Self().Owner, "before it: 1"}, {"another", "before it: 1"}} {
+		job, err := q.Create(contract.Caller{Owner: c.owner}, bits.Spec{})
+		must(t, err)
+		_, err = q.Do(job.ID, contract.AddCall(bits.Download, []bits.FileSpec{{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}}), self)
+		must(t, err)
+		if _, err := q.Act(job.ID, bits.Resume); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := q.Get(job.ID); err != nil || now.Waiting == nil || !strings.Contains(now.Waiting.Reason, c.want) {
+			t.Errorf("%s: %+v, %v", c.owner, now.Waiting, err)
+		}
+	}
+}
+
+// A job of another user that has files all the same, from another version perhaps: a service with privilege touches them in no way.
+func TestFilesOfAnotherStay(t *testing.T) {
+	if !ipc.Self().Admin {
+		t.Skip("it needs an administrator")
+	}
+	for _, c := range []struct {
+		owner, from string
+		end         bits.Action
+		code        hresult.Code
+		refused     hresult.Code
+	}{
+		{"uid:12345", "", bits.Cancel, hresult.BG_S_UNABLE_TO_DELETE_FILES, 0},
+		{"uid:12345", "", bits.Complete, 0, hresult.E_NOTIMPL},
+		{ipc.Self().Owner, "uid:12345", bits.Cancel, hresult.BG_S_UNABLE_TO_DELETE_FILES, 0},
+		{ipc.Self().Owner, "uid:12345", bits.Complete, 0, hresult.E_NOTIMPL},
+		{"uid:12345", ipc.Self().Owner, bits.Complete, hresult.S_OK, 0},
+	} {
+		dir := t.TempDir()
+		size, temp, local := int64(4), filepath.Join(dir, "temp"), filepath.Join(dir, "local")
+		s, err := store.Open(ctx, filepath.Join(dir, "state"))
+		must(t, err, os.WriteFile(temp, []byte("data"), 0o600), os.WriteFile(local, []byte("kept"), 0o600))
+		job := &bits.Job{
+			ID: bits.NewID(), Owner: c.owner, TakenFrom: c.from, State: bits.StateTransferred, Modified: time.Now(),
+			Files: []bits.File{{RemoteName: "http://origin/f", LocalName: local, Temporary: temp, Size: &size, Done: bits.Ranges{{Start: 0, End: 4}}, Finished: true}},
+		}
+		must(t, s.Save(ctx, &store.Change{Files: []*bits.File{&job.Files[0]}, Job: job}), s.Close())
+		q := open(t, dir)
+		id := q.List(func(*bits.Job) bool { return true })[0].ID
+		code, err := q.Act(id, c.end)
+		if code != c.code || c.refused == 0 && err != nil || c.refused != 0 && bits.AsError(err).Code != c.refused {
+			t.Errorf("%v of %s from %q: %v, %v", c.end, c.owner, c.from, code, err)
+		}
+		open(t, dir).Recover()()
+		text, _ := os.ReadFile(local)
+		_, err = os.Lstat(temp)
+		if touched := err != nil || string(text) != "kept"; touched != (code == hresult.S_OK && c.refused == 0) {
+			t.Errorf("%v of %s from %q: %q, %v", c.end, c.owner, c.from, text, err)
+		}
 	}
 }

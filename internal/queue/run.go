@@ -256,7 +256,10 @@ func (r *Run) End(err error, file int) {
 // jobError makes the error object of a job.
 func jobError(j *bits.Job, err error, file int) *bits.JobError {
 	e := bits.AsError(err)
-	je := &bits.JobError{Code: e.Code, Name: e.Code.Name(), Context: e.Context, Message: e.Message, Hint: e.Hint, At: time.Now()}
+	if e.Context == bits.ContextNone { // the error of a job always has a place
+		e = e.In(cmp.Or(bits.ErrorContext(e.Code.Context()), bits.ContextUnknown))
+	}
+	je := &bits.JobError{Code: e.Code, Name: e.Code.Name(), Context: e.Context, Message: e.Message, Hint: cmp.Or(e.Hint, e.Code.Hint()), At: time.Now()}
 	if file >= 0 && file < len(j.Files) && e.Context != bits.ContextQueueManager {
 		je.File, je.URL = &file, j.Files[file].RemoteName
 	}

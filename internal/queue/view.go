@@ -120,7 +120,7 @@ func (q *Queue) waiting(e *entry) *bits.Waiting {
 		ahead := 0
 		for _, o := range q.jobs {
 			before := o.job.Priority < j.Priority || o.job.Priority == j.Priority && o.turn < e.turn
-			if o != e && (o.job.Priority == bits.Foreground) == (j.Priority == bits.Foreground) && (o.job.State.Running() || o.job.State == bits.StateQueued && before) {
+			if o != e && o.job.Owner == j.Owner && (o.job.Priority == bits.Foreground) == (j.Priority == bits.Foreground) && (o.job.State.Running() || o.job.State == bits.StateQueued && before) {
 				ahead++
 			}
 		}

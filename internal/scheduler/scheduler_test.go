@@ -16,6 +16,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/contract"
+	"bits/internal/ipc"
 	"bits/internal/notify"
 	"bits/internal/queue"
 	"bits/internal/scheduler"
@@ -98,7 +99,7 @@ func (r *rig) job(name string, properties map[string]any) *bits.Job {
 	for k, v := range properties {
 		spec.Properties[k], _ = json.Marshal(v)
 	}
-	job, err := r.Create(contract.Caller{Owner: "me"}, spec)
+	job, err := r.Create(contract.Caller{Owner: ipc.Self().Owner}, spec)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func sample() *bits.Job {
 	size, file := int64(1000), 1
 	user, password := "u", "passw0rd2"
 	return &bits.Job{
-		ID: "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77", Owner: "uid:1000", State: bits.StateTransientError, DisplayName: "a name", Description: "ü", Priority: bits.High,
+		ID: "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77", Owner: "uid:1000", OwnerElevated: true, OwnerIntegrity: 0x3000, TakenFrom: "uid:1001", State: bits.StateTransientError, DisplayName: "a name", Description: "ü", Priority: bits.High,
 		Created: at, Modified: at, Transferred: &at, MinimumRetryDelay: 60, NoProgressTimeout: 7, MaximumDownloadTime: 8,
 		SecurityFlags: bits.CheckRevocation, ValidatorRequired: true, AutoComplete: true, NoReplace: true, Backoff: &bits.Backoff{First: 1, Max: 2, Jitter: .5},
 		NotifyFlags: 0x1b, NotifyCommand: &bits.Command{Program: "/p", Parameters: "p x"}, NotifyUser: "uid:7", NotificationCLSID: "g", MinimumNotificationInterval: 9,
@@ -307,6 +307,7 @@ func TestOldStores(t *testing.T) {
 			want.DynamicContent, want.HighPerformance, want.OnDemand, want.MaxDownloadSize, want.StoredCredentials = false, false, false, nil, 0
 			want.HeadersWriteOnly, want.HelperTokenFlags, want.HelperTokenSID, want.ReplyFileName, want.ReplyProgress = false, 0, "", "", nil
 			want.Secrets.Credentials, want.Secrets.ClientCertificate, want.Files[1].FileDetails = nil, nil, bits.FileDetails{}
+			want.OwnerElevated, want.OwnerIntegrity, want.TakenFrom = false, 0, ""
 		}
 		if d := cmp.Diff(want, got[0], cmpopts.EquateEmpty(), live); d != "" {
 			t.Errorf("%s: %s", v, d)

@@ -1,8 +1,9 @@
-// Package targets finds out what a command line wants to fetch: the URLs, and the files for them.
+// Package targets finds out what a command line wants to fetch: the URLs, the files for them, and the headers to send.
 package targets
 
 import (
 	"bufio"
+	"encoding/csv"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -137,6 +139,7 @@ func fileName(remote string) string {
 }
 
 // read reads lines "URL" or "URL NAME"; empty lines and those that begin with # are passed over.
+// A list whose first line names the columns Source and Destination is CSV, as Start-BitsTransfer takes it from Import-Csv.
 func (c Command) read() (all []Target, err error) {
 	r := c.In
 	if c.List != "-" {
@@ -147,7 +150,11 @@ func (c Command) read() (all []Target, err error) {
 		defer f.Close()
 		r = f
 	}
-	lines, n := bufio.NewScanner(r), 1
+	text := bufio.NewReader(r)
+	if head, _ := text.Peek(64); isCSV(head) {
+		return readCSV(text)
+	}
+	lines, n := bufio.NewScanner(text), 1
 	for ; lines.Scan(); n++ {
 		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff"))
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -166,4 +173,40 @@ func (c Command) read() (all []Target, err error) {
 		return nil, misused("cannot read line %d of the list: %w", n, err)
 	}
 	return all, nil
+}
+
+// isCSV reports whether a list begins with the heads of the columns.
+func isCSV(head []byte) bool {
+	line, _, _ := strings.Cut(strings.TrimPrefix(string(head), "\ufeff"), "\n")
+	return strings.Contains(line, ",") && strings.Contains(strings.ToLower(line), "source") && !strings.Contains(line, "://")
+}
+
+func readCSV(r io.Reader) (all []Target, err error) {
+	rows := csv.NewReader(r)
+	rows.TrimLeadingSpace = true
+	head, err := rows.Read()
+	column := func(name string) int {
+		return slices.IndexFunc(head, func(s string) bool { return strings.EqualFold(strings.Trim(s, "\ufeff \""), name) })
+	}
+	source, destination := column("Source"), column("Destination")
+	if err != nil || source < 0 {
+		return nil, misused("cannot read the list: its first line has no column Source")
+	}
+	for {
+		row, err := rows.Read()
+		if err == io.EOF {
+			return all, nil
+		} else if err != nil {
+			return nil, misused("cannot read the list: %w", err)
+		}
+		t := Target{URL: row[source]}
+		if destination >= 0 {
+			t.Path = row[destination]
+		}
+		if err := contract.CheckRemoteName(t.URL); err != nil {
+			line, _ := rows.FieldPos(source)
+			return nil, misused("cannot read line %d of the list: %w", line, err)
+		}
+		all = append(all, t)
+	}
 }

@@ -3,7 +3,6 @@ package tempfile
 import (
 	"golang.org/x/sys/windows"
 
-	"bits"
 	"bits/hresult"
 )
 
@@ -16,7 +15,7 @@ var systemErrors = func() (rows []systemError) {
 		windows.ERROR_SHARING_VIOLATION, windows.ERROR_LOCK_VIOLATION, windows.ERROR_IO_DEVICE, windows.ERROR_NOT_READY,
 		windows.ERROR_FILE_INVALID, windows.ERROR_SEM_TIMEOUT, windows.ERROR_NO_SYSTEM_RESOURCES,
 	} {
-		rows = append(rows, systemError{e, hresult.FromWin32(uint32(e)), bits.ContextLocalFile})
+		rows = append(rows, systemError{e, hresult.FromWin32(uint32(e))})
 	}
 	return rows
 }()

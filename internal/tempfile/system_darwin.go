@@ -30,7 +30,7 @@ func syncDir(dir string) error {
 }
 
 func renameNew(temp, local string) error {
-	err := unix.RenamexNp(temp, local, unix.RENAME_EXCL)
+	err := uninterrupted(func() error { return unix.RenamexNp(temp, local, unix.RENAME_EXCL) })
 	if errors.Is(err, unix.ENOTSUP) {
 		return linkNew(temp, local)
 	}

@@ -18,14 +18,16 @@ func startWriteBack(f *os.File, off, n int64) {
 }
 
 func preallocate(f *os.File, size int64) error {
-	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+	err := uninterrupted(func() error { return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size) })
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG) {
 		return err
 	}
 	return nil
 }
 
-func syncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
+func syncData(f *os.File) error {
+	return uninterrupted(func() error { return unix.Fdatasync(int(f.Fd())) })
+}
 
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
@@ -42,7 +44,9 @@ func syncDir(dir string) error {
 }
 
 func renameNew(temp, local string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, local, unix.RENAME_NOREPLACE)
+	err := uninterrupted(func() error {
+		return unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, local, unix.RENAME_NOREPLACE)
+	})
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 		return linkNew(temp, local)
 	}

@@ -1,12 +1,24 @@
 package tempfile
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/windows"
 )
 
 const noFollow = 0
+
+// Volume names the volume of the folder of a path, "" if it is not known.
+func Volume(path string) string {
+	var serial uint32
+	root, err := windows.UTF16PtrFromString(filepath.VolumeName(path) + `\`)
+	if err != nil || windows.GetVolumeInformation(root, nil, 0, &serial, nil, nil, nil, 0) != nil {
+		return ""
+	}
+	return fmt.Sprintf("%08x", serial)
+}
 
 // writable is decided by the access list, which only a try can tell.
 func writable(string) error { return nil }

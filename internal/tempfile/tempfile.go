@@ -24,15 +24,10 @@ func Name(local, id string) string {
 // Check accepts what AddFile accepts as a local name: an absolute path, whose folder exists and can be written, that is no folder
 // itself.
 func Check(local string) error {
-	bad := func(code hresult.Code, why string) error {
-		return bits.Errorf(code, "cannot use the local name %s: %s", local, why).In(bits.ContextLocalFile)
+	if err := CheckName(local); err != nil {
+		return err
 	}
-	if !filepath.IsAbs(local) {
-		return bad(hresult.E_INVALIDARG, "it is not an absolute path")
-	}
-	if strings.ContainsRune(local, 0) || strings.HasSuffix(local, string(filepath.Separator)) || filepath.Base(local) == ".." || filepath.Base(local) == "." {
-		return bad(hresult.E_INVALIDARG, "it names no file")
-	}
+	bad := func(code hresult.Code, why string) error { return badName(code, local, why) }
 	dir := filepath.Dir(local)
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -77,6 +72,21 @@ func CheckSource(local string) error {
 		return Error(err, "use the local name", local)
 	}
 	return f.Close()
+}
+
+// CheckName is the part of [Check] that looks at the name only and at no disk.
+func CheckName(local string) error {
+	if !filepath.IsAbs(local) {
+		return badName(hresult.E_INVALIDARG, local, "it is not an absolute path")
+	}
+	if strings.ContainsRune(local, 0) || strings.HasSuffix(local, string(filepath.Separator)) || filepath.Base(local) == ".." || filepath.Base(local) == "." {
+		return badName(hresult.E_INVALIDARG, local, "it names no file")
+	}
+	return nil
+}
+
+func badName(code hresult.Code, local, why string) error {
+	return bits.Errorf(code, "cannot use the local name %s: %s", local, why).In(bits.ContextLocalFile)
 }
 
 // replaceable reports whether Complete may put a file in the place of this one.
@@ -146,6 +156,27 @@ func Reopen(path string) (*File, error) {
 		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot open %s: it is not the file that this service made", path).In(bits.ContextLocalFile).WithHint("somebody else put something there; remove it, and resume the job")
 	}
 	return &File{f: f, path: path}, nil
+}
+
+// SameVolume returns BG_E_VOLUME_CHANGED if the file would lie on another volume than the one before; "" is one that is not known.
+// Numbers of volumes may change with a restart of the machine, so it is asked only about a file that is missing.
+func SameVolume(path, before string) error {
+	if now := Volume(path); before == "" || now == "" || now == before {
+		return nil
+	}
+	return bits.Errorf(hresult.BG_E_VOLUME_CHANGED, "cannot find %s: another disk is in the place of the one where it was begun", path).In(bits.ContextLocalFile)
+}
+
+// Exists returns nil if there is a regular file of that name; it opens nothing.
+func Exists(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return Error(err, "find", path)
+	}
+	if !info.Mode().IsRegular() {
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot use %s: it is no regular file", path).In(bits.ContextLocalFile)
+	}
+	return nil
 }
 
 // Holds reports whether the file still has its name and at least size bytes.
@@ -298,7 +329,7 @@ func Error(err error, verb, path string) *bits.Error {
 	code, context := hresult.E_FAIL, bits.ContextLocalFile
 	for _, row := range systemErrors {
 		if errors.Is(err, row.err) {
-			code, context = row.code, row.context
+			code, context = row.code, bits.ErrorContext(row.code.Context())
 			break
 		}
 	}
@@ -315,7 +346,6 @@ func Error(err error, verb, path string) *bits.Error {
 }
 
 type systemError struct {
-	err     error
-	code    hresult.Code
-	context bits.ErrorContext
+	err  error
+	code hresult.Code
 }

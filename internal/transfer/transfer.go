@@ -142,14 +142,14 @@ func (d *download) plan() (step, error) {
 }
 
 // reopen opens the temporary file before anything is asked, so that what is recorded as done is there when the answer comes.
-// One that somebody removed or cut is of no use.
+// One that somebody removed or cut is of no use; one that is on a disk which was taken away is waited for.
 func (d *download) reopen() error {
 	if len(d.file.Done) == 0 {
 		return nil
 	}
 	temp, err := tempfile.Reopen(d.file.Temporary)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return tempfile.SameVolume(d.file.Temporary, d.file.Volume)
 	} else if err != nil {
 		return err
 	}
@@ -321,6 +321,9 @@ func (d *download) status(answer *http.Response) error {
 func (d *download) open() (step, error) {
 	if d.file.Size != nil && *d.file.Size > d.budget && !d.job.OnDemand {
 		return nil, d.limit()
+	}
+	if d.fresh {
+		d.file.Volume = tempfile.Volume(d.file.Temporary)
 	}
 	first := d.fresh && d.job.HighPerformance && !d.file.Made
 	if first { // it is the job's own from the record on, so it is made before

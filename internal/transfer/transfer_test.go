@@ -29,7 +29,7 @@ import (
 //
 //	job       properties of the job
 //	have      what is there before: the fields of the file, and its bytes under "text"
-//	then      what is recorded of the file at the end: its details, without ranges and response headers
+//	then      what is recorded of the file at the end: its details, without ranges, response headers and volume
 //	request   what we send: the first line without its version, and the headers that matter; once for each request
 //	response  what the server sends; a body without Content-Length and without chunks ends with the connection; the length ? is counted
 //	want      the whole file at the end; or
@@ -227,7 +227,7 @@ func play(t *testing.T, x exchange) {
 	there, _ := os.ReadFile(file.Temporary)
 	if x.then != "" {
 		details := r.file.FileDetails
-		details.Ranges, details.ResponseHeaders = nil, ""
+		details.Ranges, details.ResponseHeaders, details.Volume = nil, "", ""
 		if text, err := json.Marshal(details); err != nil || string(text) != x.then {
 			t.Errorf("recorded: %s (%v), want %s", text, err, x.then)
 		}

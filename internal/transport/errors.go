@@ -21,12 +21,20 @@ var faults = []struct {
 	code hresult.Code
 	why  string // in the place of Go's words, where those are not for people
 }{
+	{offline, hresult.BG_E_NETWORK_DISCONNECTED, "this machine has no network"},
+	{noName, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED, ""},
+	{is(syscall.EMFILE), hresult.ERROR_NO_SYSTEM_RESOURCES, "the service has too many files and connections open"},
+	{is(syscall.ENFILE), hresult.ERROR_NO_SYSTEM_RESOURCES, "this machine has too many files and connections open"},
+	{is(syscall.ENOBUFS), hresult.ERROR_NO_SYSTEM_RESOURCES, "the system has no room for another connection"},
+	{is(syscall.ENOMEM), hresult.E_OUTOFMEMORY, "there is not enough memory"},
 	{is(syscall.ECONNREFUSED), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the connection was refused"},
 	{is(syscall.EHOSTUNREACH), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "there is no route to the host"},
 	{is(syscall.ENETUNREACH), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the network is unreachable"},
+	{is(syscall.EACCES), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the system does not allow the connection"},
+	{is(syscall.EPERM), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the system does not allow the connection"},
+	{is(syscall.EHOSTDOWN), hresult.ERROR_WINHTTP_CANNOT_CONNECT, "the host is down"},
 	{is(syscall.EADDRNOTAVAIL), hresult.ERROR_WINHTTP_CANNOT_CONNECT, ""},
 	{is(syscall.ENETDOWN), hresult.BG_E_NETWORK_DISCONNECTED, "the network is down"},
-	{noName, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED, ""},
 	{alert(112), hresult.ERROR_WINHTTP_SECURE_CERT_CN_INVALID, "the server does not know that name"},
 	{alert(42, 43, 44, 45, 46, 48, 49, 116), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, "the server demands a client certificate"},
 	{is(errCertificateNeeded), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, errCertificateNeeded.Error()},
@@ -38,9 +46,11 @@ var faults = []struct {
 	{is(syscall.ECONNABORTED), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the connection was aborted"},
 	{is(io.ErrUnexpectedEOF), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the server closed the connection in mid-transfer"},
 	{is(io.EOF), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the server closed the connection without an answer"},
-	{contains("server response headers exceeded"), hresult.ERROR_WINHTTP_HEADER_SIZE_OVERFLOW, ""},
+	{contains("server response headers exceeded", "response header list larger than advertised limit"), hresult.ERROR_WINHTTP_HEADER_SIZE_OVERFLOW, ""},
 	{contains("malformed chunked encoding", "invalid byte in chunk length", "chunked line ends with bare LF", "http chunk length too large"), hresult.ERROR_WINHTTP_CHUNKED_ENCODING_HEADER_SIZE_OVERFLOW, ""},
 	{as[textproto.ProtocolError], hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
+	{contains("bad Content-Length", "multiple Content-Length", "unsupported transfer encoding", "too many transfer encodings"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
+	{contains("connection error: COMPRESSION_ERROR", "connection error: FLOW_CONTROL_ERROR", "connection error: FRAME_SIZE_ERROR", "connection error: PROTOCOL_ERROR", "; PROTOCOL_ERROR"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, "the server breaks the rules of HTTP/2"},
 	{contains("malformed HTTP", "malformed MIME header"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
 	{contains("failed to parse certificate from server", "x509: "), hresult.ERROR_WINHTTP_SECURE_INVALID_CERT, ""},
 	{contains("server selected unsupported protocol version", "tls: "), hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, ""},
@@ -63,11 +73,7 @@ func Error(err error, remote string) error {
 			if why == "" {
 				why = innermost(err)
 			}
-			code := f.code
-			e := bits.Errorf(code, "cannot fetch %s: %s", remote, why).In(bits.ContextRemoteFile)
-			if code == hresult.BG_E_NETWORK_DISCONNECTED {
-				e = e.In(bits.ContextQueueManager)
-			}
+			e := bits.Errorf(f.code, "cannot fetch %s: %s", remote, why).In(bits.ErrorContext(f.code.Context()))
 			e.Err = err
 			return e
 		}
@@ -108,6 +114,29 @@ func contains(texts ...string) func(error) bool {
 	}
 }
 
+// offline reports whether no connection could be made because this machine has no network but its own.
+func offline(err error) bool {
+	var op *net.OpError
+	silent := errors.As(err, &op) && op.Op == "dial" && timeout(err)
+	if !silent && !noName(err) && !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EHOSTUNREACH) {
+		return false
+	}
+	all, err := net.Interfaces()
+	const running = net.FlagUp | net.FlagRunning
+	for _, i := range all {
+		if i.Flags&running != running || i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+				return false
+			}
+		}
+	}
+	return err == nil
+}
+
 func noName(err error) bool {
 	var dns *net.DNSError
 	return errors.As(err, &dns)
@@ -125,7 +154,7 @@ func anyAlert(err error) bool { return as[tls.AlertError](err) || contains("remo
 func alert(numbers ...uint8) func(error) bool {
 	return func(err error) bool {
 		for _, n := range numbers {
-			if strings.Contains(err.Error(), "remote error: "+tls.AlertError(n).Error()) {
+			if strings.HasSuffix(err.Error(), "remote error: "+tls.AlertError(n).Error()) { // some texts begin with another
 				return true
 			}
 		}

@@ -48,6 +48,7 @@ type Transport struct {
 	origin Verify
 	proxy  Verify
 	find   func(*url.URL) (*url.URL, error)
+	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	asked  sync.Map // addresses whose servers ask for a certificate of ours
 
 	plain  http.Transport // for http
@@ -66,6 +67,7 @@ func New(ctx context.Context, origin, proxy Verify, environment map[string]strin
 	t := &Transport{origin: origin, proxy: proxy, conns: map[net.Conn]bool{}}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	t.find = Proxy(environment)
+	t.dialer = new(net.Dialer).DialContext
 	common := func(h *http.Transport) {
 		h.DialContext = t.dial
 		h.ResponseHeaderTimeout = HeaderTime
@@ -196,7 +198,7 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	defer end()
 	ctx, cancel := context.WithTimeout(ctx, ConnectTime)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	conn, err := t.dialer(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

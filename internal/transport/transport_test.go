@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -52,6 +54,42 @@ func TestHandshakeTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A server that takes the request and does not begin its answer is given up after HeaderTime; so is a proxy that is asked for a tunnel.
+func TestHeaderTime(t *testing.T) {
+	for _, url := range []string{"http://origin.test/f", "https://origin.test/f"} {
+		synctest.Test(t, func(t *testing.T) {
+			tr := New(context.Background(), nil, nil, map[string]string{"https_proxy": "http://proxy.test"})
+			defer tr.Close()
+			here, there := net.Pipe()
+			defer there.Close()
+			go io.Copy(io.Discard, there)
+			tr.dialer = func(context.Context, string, string) (net.Conn, error) { return here, nil }
+			began := time.Now()
+			_, err := (&http.Client{Transport: tr}).Get(url)
+			if e := bits.AsError(Error(err, url)); e.Code != hresult.ERROR_WINHTTP_TIMEOUT || e.Context != bits.ContextRemoteFile || time.Since(began) != HeaderTime {
+				t.Errorf("%s: %v after %v", url, e, time.Since(began))
+			}
+		})
+	}
+}
+
+// A dial to a machine that does not answer is given up after ConnectTime.
+func TestConnectTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := New(context.Background(), nil, nil, nil)
+		defer tr.Close()
+		tr.dialer = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
+		}
+		began := time.Now()
+		_, err := (&http.Client{Transport: tr}).Get("http://origin.test/f")
+		if e := bits.AsError(Error(err, "x")); e.Code != hresult.ERROR_WINHTTP_TIMEOUT || e.Context != bits.ContextRemoteFile || time.Since(began) != ConnectTime {
+			t.Errorf("%v after %v", e, time.Since(began))
+		}
+	})
 }
 
 // A dial that is under way, and one that comes later, end with Close.

@@ -24,6 +24,9 @@ type System struct {
 	Owner   string    `json:"owner"`  // who the service believes the caller to be
 	Busy    bool      `json:"busy"`   // a job is QUEUED, running or TRANSIENT_ERROR
 	Asking  int       `json:"asking"` // applications attached to judge certificates
+
+	// AllUsers is true for the service of all users; it tells Busy and Asking to administrators only.
+	AllUsers bool `json:"all_users"`
 }
 
 // Build identifies an executable.
@@ -51,6 +54,33 @@ func FromError(err error) Error {
 // Err is the error for a body.
 func (e Error) Err() error {
 	return &bits.Error{Code: e.Code, Context: e.Context, Message: e.Message, Hint: e.Hint}
+}
+
+// Description is the answer to GET /v1/errors/{code}: what a code means, whoever has returned it.
+type Description struct {
+	Code      hresult.Code      `json:"hresult"`
+	Decimal   int32             `json:"decimal"`
+	Name      string            `json:"name"`
+	Message   string            `json:"message"`
+	Hint      string            `json:"hint,omitempty"`
+	Transient bool              `json:"transient"`       // a job that fails with it is tried again by itself
+	Context   bits.ErrorContext `json:"context"`         // of a job that fails with it, if nothing else is known; 0: no job does
+	Where     string            `json:"context_message"` // the context in words
+	Exit      int               `json:"exit"`            // of a command that fails with it
+}
+
+// Describe describes a code given as hresult.Parse reads it.
+// One that is not known is ERROR_RESOURCE_LANG_NOT_FOUND, as for GetErrorDescription.
+func Describe(code string) (Description, error) {
+	c, err := hresult.Parse(code)
+	if err != nil {
+		return Description{}, bits.Errorf(hresult.E_INVALIDARG, "%w", err)
+	}
+	if c.Message() == "" {
+		return Description{}, bits.Errorf(hresult.ERROR_RESOURCE_LANG_NOT_FOUND, "cannot describe %v: it is no code of BITS, HTTP, TLS or Windows that is known here", c)
+	}
+	where := bits.ErrorContext(c.Context())
+	return Description{c, int32(c), c.Name(), c.Message(), c.Hint(), c.Failed() && c.Transient(), where, where.Message(), c.Exit()}, nil
 }
 
 // Result is the body of a success that has nothing else to say.
@@ -116,6 +146,7 @@ type StateEvent struct {
 // Clients decide on the code only.
 var statuses = map[hresult.Code]int{
 	hresult.BG_E_NOT_FOUND:                 http.StatusNotFound,
+	hresult.ERROR_RESOURCE_LANG_NOT_FOUND:  http.StatusNotFound,
 	hresult.E_ACCESSDENIED:                 http.StatusForbidden,
 	hresult.BG_E_INVALID_STATE:             http.StatusConflict,
 	hresult.BG_E_EMPTY:                     http.StatusConflict,

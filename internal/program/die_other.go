@@ -1,6 +1,6 @@
 //go:build !linux
 
-package bitstest
+package program
 
 import "syscall"
 

@@ -1,4 +1,5 @@
-package cli
+// Package get is the command that most people use: fetch files, and wait for them.
+package get
 
 import (
 	"bytes"
@@ -8,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,22 +20,24 @@ import (
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/console"
 	"bits/internal/judge"
 	"bits/internal/progress"
 	"bits/internal/targets"
 	"bits/internal/wire"
 )
 
-// getOptions are the flags of get.
-type getOptions struct {
+// options are the flags of get.
+type options struct {
 	output, dir, list, cacert, priority, validator, name string
 	headers, set                                         []string
-	detach, keep, force, giveUpGiven                     bool
+	detach, keep, force, dry, giveUpGiven                bool
 	giveUp                                               time.Duration
 }
 
-func (a *app) getCommand() *cobra.Command {
-	var o getOptions
+// Command is the command get.
+func Command(a *console.App) *cobra.Command {
+	var o options
 	cmd := &cobra.Command{
 		Use:   "get URL...",
 		Short: "Fetch files",
@@ -49,19 +51,20 @@ declined ends the job and removes what it has fetched, unless --keep is given.`,
   bits get --header @secret.txt https://example.com/private.zip`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.giveUpGiven = cmd.Flags().Changed("give-up-after")
-			return a.get(cmd.Context(), o, args)
+			return run(cmd.Context(), a, o, args)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "name of the file; for one URL")
 	f.StringVarP(&o.dir, "dir", "d", "", "folder for the files")
-	f.StringVarP(&o.list, "input", "i", "", "`FILE` with one URL [NAME] a line; -: standard input")
+	f.StringVarP(&o.list, "input", "i", "", "`FILE` with one URL [NAME] a line, or CSV with columns Source and Destination; -: standard input")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "a header \"Name: value\", or @FILE with one a line (so that secrets stay off the command line)")
 	f.StringVar(&o.cacert, "cacert", "", "PEM `FILE` of the only authorities to trust")
 	f.StringVar(&o.priority, "priority", "", "foreground (default while waiting), high, normal (default with --detach) or low")
 	f.StringVar(&o.validator, "validator", "", "shell `COMMAND` that judges each new certificate: see bits validate")
 	f.BoolVar(&o.detach, "detach", false, "print the ids and do not wait")
 	f.BoolVar(&o.keep, "keep", false, "keep a job that failed, with what it has fetched")
+	f.BoolVar(&o.dry, "dry-run", false, "print what would be fetched, and where to, and do nothing")
 	f.BoolVar(&o.force, "force", false, "replace existing files")
 	f.DurationVar(&o.giveUp, "give-up-after", 5*time.Minute, "end after this time without progress; with --detach, and after Ctrl-C, the default is 14 days")
 	f.StringVar(&o.name, "job-name", "", "name of the jobs; default: that of the file")
@@ -71,8 +74,8 @@ declined ends the job and removes what it has fetched, unless --keep is given.`,
 
 // fetch is one run of get.
 type fetch struct {
-	*app
-	getOptions
+	*console.App
+	options
 	properties map[string]bits.RawMessage
 	judge      *judge.Command // nil: the jobs need none
 	attached   []*client.Validation
@@ -80,23 +83,33 @@ type fetch struct {
 	made       map[string]bool // the jobs that this run has made; the others were there
 }
 
-func (a *app) get(ctx context.Context, o getOptions, urls []string) error {
+func run(ctx context.Context, a *console.App, o options, urls []string) error {
 	if o.validator != "" && o.detach {
-		return usagef("--validator cannot go with --detach: nobody would be there to run the command; use: bits validate JOB -- COMMAND")
+		return console.Usagef("--validator cannot go with --detach: nobody would be there to run the command; use: bits validate JOB -- COMMAND")
 	}
 	wanted, err := targets.Command{URLs: urls, Output: o.output, Dir: o.dir, List: o.list, In: a.In, Force: o.force}.Find()
 	if err != nil {
 		return err
 	}
-	f := &fetch{app: a, getOptions: o, made: map[string]bool{}}
-	if f.properties, err = a.properties(o); err != nil {
+	f := &fetch{App: a, options: o, made: map[string]bool{}}
+	if f.properties, err = properties(a, o); err != nil {
 		return err
 	}
+	if o.dry {
+		for _, t := range wanted {
+			if a.JSON {
+				a.Print(bits.FileSpec{RemoteName: t.URL, LocalName: t.Path})
+			} else {
+				fmt.Fprintf(a.Out, "%s -> %s\n", t.URL, progress.Clean(t.Path))
+			}
+		}
+		return nil
+	}
 	if o.validator != "" {
-		f.judge = a.judge(judge.Shell(o.validator))
+		f.judge = &judge.Command{Args: judge.Shell(o.validator), Err: a.Err, Note: a.Note}
 	}
 	var others map[string]*bits.Job
-	if err = a.connect(ctx); err == nil {
+	if err = a.Connect(ctx); err == nil {
 		others, err = f.others(ctx, wanted)
 	}
 	if err != nil && ctx.Err() != nil {
@@ -118,14 +131,14 @@ func (a *app) get(ctx context.Context, o getOptions, urls []string) error {
 			continue // it fetches several of the files
 		}
 		f.jobs = append(f.jobs, job)
-		if o.detach && a.json {
-			a.print(job)
+		if o.detach && a.JSON {
+			a.Print(job)
 		} else if o.detach {
 			fmt.Fprintln(a.Out, job.ID)
 		}
 	}
 	if o.detach && len(f.jobs) > 0 {
-		a.note("The service goes on in the background. After a reboot the next bits command starts it again.")
+		a.Note("The service goes on in the background. After a reboot the next bits command starts it again.")
 	}
 	if !o.detach {
 		failed = append(failed, f.follow(ctx)...)
@@ -133,13 +146,13 @@ func (a *app) get(ctx context.Context, o getOptions, urls []string) error {
 	if cause := context.Cause(ctx); cause != nil {
 		for _, err := range failed {
 			if !errors.Is(err, cause) {
-				a.report(err)
+				a.Report(err)
 			}
 		}
 		f.interrupted(rest)
 		return cause
 	}
-	return a.several(failed, len(wanted))
+	return a.Several(failed, len(wanted))
 }
 
 // interrupted says how to come back.
@@ -162,52 +175,38 @@ func (f *fetch) interrupted(rest []targets.Target) {
 		if f.detach {
 			break // they are what was asked for
 		}
-		err := f.again(ctx, func() error {
-			now, err := f.client.Job(ctx, j.ID)
+		err := f.Again(ctx, func() error {
+			now, err := f.Client.Job(ctx, j.ID)
 			if err != nil || client.Settled(now) {
-				return cmp.Or(err, errEnough)
+				return cmp.Or(err, console.ErrEnough)
 			}
 			if !f.made[j.ID] && !now.AutoComplete {
 				return nil
 			}
-			return f.client.Set(ctx, j.ID, alone)
+			return f.Client.Set(ctx, j.ID, alone)
 		})
-		if errors.Is(err, errEnough) || errors.Is(err, bits.ErrNotFound) || errors.Is(err, bits.ErrInvalidState) {
+		if errors.Is(err, console.ErrEnough) || errors.Is(err, bits.ErrNotFound) || errors.Is(err, bits.ErrInvalidState) {
 			continue
 		}
-		f.note("%s goes on in the background. Come back with: bits wait %s; drop it with: bits cancel %s", progress.Clean(j.DisplayName), j.ID[:8], j.ID[:8])
+		f.Note("%s goes on in the background. Come back with: bits wait %s; drop it with: bits cancel %s", progress.Clean(j.DisplayName), j.ID[:8], j.ID[:8])
 		if f.judge != nil {
-			f.note("It will stop at the next unknown certificate, unless you run: bits validate %s -- %s", j.ID[:8], judge.Typed(f.validator))
+			f.Note("It will stop at the next unknown certificate, unless you run: bits validate %s -- %s", j.ID[:8], judge.Typed(f.validator))
 		}
 	}
 	for _, t := range rest {
-		f.note("not started: %s", t.URL)
+		f.Note("not started: %s", t.URL)
 	}
 }
 
 const (
 	farewell = 10 * time.Second // for the calls after Ctrl-C
 	calling  = time.Minute      // for the calls that begin a job
-	attempts = 5                // at a call whose service goes away in it
 )
-
-// again repeats a call whose service goes away in it; the service is started again.
-func (a *app) again(ctx context.Context, call func() error) error {
-	for n := 1; ; n++ {
-		err := call()
-		if !errors.Is(err, client.ErrUnreachable) || n == attempts || ctx.Err() != nil {
-			return err
-		}
-		if err := a.connect(ctx); err != nil {
-			return err
-		}
-	}
-}
 
 // others finds the jobs that fetch to the names of the targets already, by path.
 // One that fetches another URL is in the way, and nothing is begun.
 func (f *fetch) others(ctx context.Context, wanted []targets.Target) (map[string]*bits.Job, error) {
-	jobs, err := f.client.Jobs(ctx, nil)
+	jobs, err := f.Client.Jobs(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -246,21 +245,21 @@ func (f *fetch) begin(ctx context.Context, t targets.Target, other *bits.Job) (j
 		if f.detach {
 			what = ""
 		}
-		f.note("%s is already being fetched by job %s%s", progress.Clean(t.Path), other.ID[:8], what)
+		f.Note("%s is already being fetched by job %s%s", progress.Clean(t.Path), other.ID[:8], what)
 	} else {
 		f.made[spec.ID] = true
 	}
-	err = f.again(ctx, func() (err error) {
+	err = f.Again(ctx, func() (err error) {
 		if job = other; other != nil {
 			err = f.join(ctx, other)
 		} else {
-			job, err = f.client.Create(ctx, spec)
+			job, err = f.Client.Create(ctx, spec)
 		}
 		if err != nil || f.judge == nil {
 			return err
 		}
 		if err = f.attach(ctx, job.ID); err == nil {
-			err = f.client.Resume(ctx, job.ID)
+			err = f.Client.Resume(ctx, job.ID)
 		}
 		return err
 	})
@@ -268,7 +267,7 @@ func (f *fetch) begin(ctx context.Context, t targets.Target, other *bits.Job) (j
 		return job, nil // it has ended meanwhile: what became of it is seen when it is followed
 	}
 	if err != nil && other == nil {
-		f.client.Cancel(ctx, spec.ID)
+		f.Client.Cancel(ctx, spec.ID)
 	}
 	return job, err
 }
@@ -282,18 +281,18 @@ func (f *fetch) join(ctx context.Context, j *bits.Job) error {
 		}
 	}
 	if j.AutoComplete {
-		if err := f.client.Set(ctx, j.ID, changes); err != nil {
+		if err := f.Client.Set(ctx, j.ID, changes); err != nil {
 			return err
 		}
 	}
 	if f.judge == nil && (j.State == bits.StateSuspended || j.State == bits.StateError || j.State == bits.StateTransientError) {
-		return f.client.Resume(ctx, j.ID)
+		return f.Client.Resume(ctx, j.ID)
 	}
 	return nil
 }
 
 func (f *fetch) attach(ctx context.Context, id string) error {
-	v, err := f.client.Attach(ctx, id, f.judge)
+	v, err := f.Client.Attach(ctx, id, f.judge)
 	if err == nil {
 		f.attached = append(f.attached, v)
 	}
@@ -324,16 +323,16 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 		only = ""
 	}
 	var screen io.Writer
-	if !f.quiet && !f.json {
+	if !f.Quiet && !f.JSON {
 		screen = f.Err
 	}
 	bars := progress.New(screen, f.jobs)
 	if bars.Drawn() {
-		f.bars.Store(bars)
+		f.Bars.Store(bars)
 	}
 	defer func() {
 		bars.Close()
-		f.bars.Store(nil)
+		f.Bars.Store(nil)
 		if bars.Drawn() && ctx.Err() != nil {
 			fmt.Fprintln(f.Err) // after the ^C of the terminal
 		}
@@ -341,7 +340,7 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 	said := map[string]hresult.Code{}
 	// look asks for a job, shows it, and strikes it off when it has ended.
 	look := func(id string) error {
-		job, err := f.client.Job(ctx, id)
+		job, err := f.Client.Job(ctx, id)
 		if errors.Is(err, bits.ErrNotFound) {
 			delete(pending, id)
 			failed = append(failed, err)
@@ -364,7 +363,7 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 		return nil
 	}
 	since, streams := int64(client.Now), 0
-	err := f.events(ctx, &since, only, func(e client.Event) error {
+	err := f.Events(ctx, &since, only, func(e client.Event) error {
 		switch {
 		case e.Kind == wire.KindNow: // what happened before the stream began is seen here
 			streams++
@@ -388,7 +387,7 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 			}
 		}
 		if len(pending) == 0 {
-			return errEnough
+			return console.ErrEnough
 		}
 		return nil
 	})
@@ -408,13 +407,13 @@ func (f *fetch) ended(ctx context.Context, job *bits.Job) (bool, error) {
 	if !over {
 		return false, nil
 	}
-	fault := outcome(job)
+	fault := console.Outcome(job)
 	if fault == nil {
 		if job.State == bits.StateTransferred {
-			f.note("job %s has all its files; give them their names with: bits complete %s", job.ID[:8], job.ID[:8])
+			f.Note("job %s has all its files; give them their names with: bits complete %s", job.ID[:8], job.ID[:8])
 		}
-		if f.json {
-			return true, f.print(job)
+		if f.JSON {
+			return true, f.Print(job)
 		}
 		return true, nil
 	}
@@ -424,7 +423,7 @@ func (f *fetch) ended(ctx context.Context, job *bits.Job) (bool, error) {
 	case f.keep || !f.made[job.ID]:
 		e.Hint = and(e.Hint, "the job is kept: bits resume "+job.ID[:8]+", or bits cancel "+job.ID[:8])
 	default:
-		code, err := f.client.Cancel(context.WithoutCancel(ctx), job.ID)
+		code, err := f.Client.Cancel(context.WithoutCancel(ctx), job.ID)
 		if e.Hint = strings.ReplaceAll(e.Hint, "resume the job", "run the command again"); ofJob.MatchString(e.Hint) {
 			e.Hint = "run the command again"
 		}
@@ -432,7 +431,7 @@ func (f *fetch) ended(ctx context.Context, job *bits.Job) (bool, error) {
 			return true, errors.Join(&e, err)
 		}
 		if code == hresult.BG_S_UNABLE_TO_DELETE_FILES {
-			e.Hint = and(e.Hint, "remove what the service could not remove: "+temporaries(job))
+			e.Hint = and(e.Hint, "remove what the service could not remove: "+console.Temporaries(job))
 		}
 	}
 	return true, &e
@@ -442,17 +441,6 @@ func (f *fetch) ended(ctx context.Context, job *bits.Job) (bool, error) {
 var ofJob = regexp.MustCompile(`\bresume|attempt|bits (validate|suspend|add)`)
 
 func and(hint, more string) string { return strings.TrimPrefix(hint+"; "+more, "; ") }
-
-// temporaries are the files of a job that have not got their names.
-func temporaries(j *bits.Job) string {
-	var names []string
-	for _, f := range j.Files {
-		if _, err := os.Lstat(f.Temporary); err == nil {
-			names = append(names, f.Temporary)
-		}
-	}
-	return strings.Join(names, ", ")
-}
 
 // distrusted are the codes of phase one.
 var distrusted = map[hresult.Code]bool{

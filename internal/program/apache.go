@@ -1,4 +1,4 @@
-package bitstest
+package program
 
 import (
 	"fmt"
@@ -26,7 +26,7 @@ func StartApache(t testing.TB, port int, directives string) *Apache {
 		user = "User nobody\nGroup nogroup\n"
 	}
 	conf := fmt.Sprintf("%[1]s%[2]sServerRoot %[3]s\nDefaultRuntimeDir %[3]s/tmp\nPidFile %[3]s/pid\nServerName localhost\nListen 127.0.0.1:%[4]d\nErrorLog %[3]s/error.log\nDocumentRoot %[3]s/www\n%[5]s\n", modules, user, a.Dir, port, directives)
-	Must(t, os.WriteFile(filepath.Join(a.Dir, "httpd.conf"), []byte(conf), 0o644))
+	must(t, os.WriteFile(filepath.Join(a.Dir, "httpd.conf"), []byte(conf), 0o644))
 	a.args = []string{program, "-X", "-d", a.Dir, "-f", filepath.Join(a.Dir, "httpd.conf")} // -X: one process, which ends when it is killed
 	a.Start()
 	t.Cleanup(a.Kill)

@@ -1,4 +1,4 @@
-package bitstest
+package program
 
 import "syscall"
 

@@ -1,60 +1,17 @@
-package bitstest
+package program
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"bits/internal/pki"
 )
-
-// Need skips the test if a program is not there; where the test script has installed all, that is a failure.
-func Need(t testing.TB, program string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin", "/opt/homebrew/bin") {
-		if path := filepath.Join(dir, program); isProgram(path) {
-			return path
-		}
-	}
-	if os.Getenv("BITS_TEST_ALL") != "" {
-		t.Fatalf("%s is not installed", program)
-	}
-	t.Skipf("%s is not installed; .ci/test installs it", program)
-	return ""
-}
-
-func isProgram(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
-}
-
-// Port is a port of loopback that is free now, and was given to nobody before.
-// It lies below those that the system gives to outgoing connections, which could take it before its server does.
-func Port(t testing.TB) int {
-	t.Helper()
-	for range 1000 {
-		port := 10_000 + rand.N(20_000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		l.Close()
-		if _, given := ports.LoadOrStore(port, true); !given {
-			return port
-		}
-	}
-	t.Fatal("no port of loopback is free")
-	return 0
-}
-
-var ports sync.Map
 
 // WebServer is a real web server in a process of its own.
 type WebServer struct {
@@ -69,7 +26,7 @@ func newWebServer(t testing.TB, port int) WebServer {
 	t.Helper()
 	s := WebServer{Dir: Dir(t), t: t, port: port}
 	os.Chmod(s.Dir, 0o755)
-	Must(t, os.MkdirAll(filepath.Join(s.Dir, "www"), 0o755), os.MkdirAll(filepath.Join(s.Dir, "tmp"), 0o777))
+	must(t, os.MkdirAll(filepath.Join(s.Dir, "www"), 0o755), os.MkdirAll(filepath.Join(s.Dir, "tmp"), 0o777))
 	os.Chmod(filepath.Join(s.Dir, "tmp"), 0o777)
 	return s
 }
@@ -80,7 +37,7 @@ func (s *WebServer) Start() {
 	s.cmd = exec.Command(s.args[0], s.args[1:]...)
 	s.cmd.Stderr = os.Stderr
 	s.cmd.SysProcAttr = dieWithParent()
-	Must(s.t, s.cmd.Start())
+	must(s.t, s.cmd.Start())
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port)); err == nil {
 			c.Close()
@@ -108,7 +65,7 @@ func (s *WebServer) FileAt(name string, data []byte, at time.Time) {
 	s.t.Helper()
 	path := filepath.Join(s.Dir, "www", name)
 	temp := path + ".new"
-	Must(s.t, os.WriteFile(temp, data, 0o644), os.Chtimes(temp, at, at), os.Rename(temp, path))
+	must(s.t, os.WriteFile(temp, data, 0o644), os.Chtimes(temp, at, at), os.Rename(temp, path))
 }
 
 // Nginx is an nginx.
@@ -132,13 +89,13 @@ func (n *Nginx) Configure(servers string) {
 		temp += fmt.Sprintf("%s_temp_path %s/tmp/%s;\n", kind, n.Dir, kind)
 	}
 	conf := fmt.Sprintf("daemon off;\nmaster_process off;\nworker_processes 1;\npid %[1]s/pid;\nerror_log %[1]s/error.log;\nevents { worker_connections 512; }\nhttp {\naccess_log %[1]s/access.log;\nsendfile on;\nroot %[1]s/www;\n%[2]s\n%[3]s\n}\n", n.Dir, temp, servers)
-	Must(n.t, os.WriteFile(filepath.Join(n.Dir, "nginx.conf"), []byte(conf), 0o644))
+	must(n.t, os.WriteFile(filepath.Join(n.Dir, "nginx.conf"), []byte(conf), 0o644))
 }
 
 // Pair writes a certificate and its key, and returns the directives that use them.
 func (n *Nginx) Pair(name string, p *pki.Pair) string {
 	n.t.Helper()
 	cert, key := filepath.Join(n.Dir, name+".crt"), filepath.Join(n.Dir, name+".key")
-	Must(n.t, os.WriteFile(cert, p.ChainPEM(), 0o644), os.WriteFile(key, p.KeyPEM(), 0o644))
+	must(n.t, os.WriteFile(cert, p.ChainPEM(), 0o644), os.WriteFile(key, p.KeyPEM(), 0o644))
 	return fmt.Sprintf("ssl_certificate %s; ssl_certificate_key %s;", cert, key)
 }

@@ -1,0 +1,81 @@
+package get
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"bits"
+	"bits/internal/console"
+	"bits/internal/contract"
+	"bits/internal/progress"
+	"bits/internal/targets"
+)
+
+// properties makes the properties of the jobs from the flags.
+func properties(a *console.App, o options) (map[string]bits.RawMessage, error) {
+	values := map[string]any{
+		"auto_complete": true,
+		"no_replace":    !o.force,
+		"backoff":       bits.Backoff{First: 1, Max: 60, Jitter: 0.5},
+		"priority":      bits.Foreground,
+	}
+	if o.detach {
+		values["priority"] = bits.Normal
+	}
+	if !utf8.ValidString(o.name) {
+		return nil, console.Usagef("cannot use the name %q: it is not valid UTF-8", o.name)
+	}
+	if o.priority != "" {
+		var p bits.Priority
+		if err := p.UnmarshalText([]byte(o.priority)); err != nil {
+			return nil, console.Usage{Err: err}
+		}
+		values["priority"] = p
+	}
+	if !o.detach || o.giveUpGiven {
+		if o.giveUp < time.Second {
+			return nil, console.Usagef("--give-up-after is at least 1s")
+		}
+		values["give_up_after"] = bits.Seconds(o.giveUp / time.Second)
+	}
+	if o.cacert != "" {
+		pem, err := os.ReadFile(o.cacert)
+		if err != nil {
+			return nil, console.Usagef("cannot read the authorities: %w", err)
+		}
+		// An empty value would mean the authorities of the system.
+		if _, err := contract.ParseRoots(string(pem)); err != nil {
+			return nil, console.Usagef("cannot use --cacert %s: %w", o.cacert, err)
+		}
+		values["roots"] = string(pem)
+	}
+	headers, err := targets.Headers(o.headers, func(name string) {
+		a.Note("bits: the header %s looks like a secret, and other users can see command lines; put it into a file and use -H @FILE", progress.Clean(name))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if headers != "" {
+		values["custom_headers"] = headers
+	}
+	raw := map[string]bits.RawMessage{}
+	for name, v := range values {
+		if raw[name], err = json.Marshal(v); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range o.set {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok || !json.Valid([]byte(value)) {
+			return nil, console.Usagef("--set takes NAME=JSON, such as security_flags=1; %q is not", s)
+		}
+		raw[name] = bits.RawMessage(value)
+	}
+	if _, err := contract.NewJob(bits.Spec{DisplayName: o.name, Properties: raw}, contract.Caller{}); err != nil {
+		return nil, console.Usage{Err: err}
+	}
+	return raw, nil
+}

@@ -62,9 +62,6 @@ func (r Ranges) Gaps(within Range) (gaps []Range) {
 	return gaps
 }
 
-// And returns what two stretches have in common; it is empty if its End is not beyond its Start.
-func (r Range) And(o Range) Range { return Range{max(r.Start, o.Start), min(r.End, o.End)} }
-
 // ParseFileRanges reads "OFFSET:LENGTH,OFFSET:eof", the ranges of AddFileWithRanges as a command line has them; "" is none.
 // Otherwise BG_E_INVALID_RANGE.
 func ParseFileRanges(text string) (ranges []FileRange, err error) {
@@ -85,3 +82,6 @@ func ParseFileRanges(text string) (ranges []FileRange, err error) {
 	}
 	return ranges, nil
 }
+
+// And returns what two stretches have in common; it is empty if its End is not beyond its Start.
+func (r Range) And(o Range) Range { return Range{max(r.Start, o.Start), min(r.End, o.End)} }

@@ -352,7 +352,7 @@ func TestValidationWhenTransferred(t *testing.T) {
 	bitstest.Must(t, err)
 	s.Stop()
 	s.Restart() // the verdict survives
-	if now, err := s.Client.Job(ctx, job.ID); err != nil || now.State != bits.StateError || now.Error.Code != hresult.BG_E_VALIDATION_FAILED {
+	if now, err := s.Job(ctx, job.ID); err != nil || now.State != bits.StateError || now.Error.Code != hresult.BG_E_VALIDATION_FAILED {
 		t.Fatalf("%+v, %v", now, err)
 	}
 	bitstest.Must(t, s.Resume(ctx, job.ID))
@@ -394,7 +394,7 @@ func TestHighPerformance(t *testing.T) {
 		bitstest.Must(t, s.Resume(ctx, job.ID))
 		s.Until(job.ID, func(j *bits.Job) bool { return j.Files[0].Received == 100_000 })
 		bitstest.Must(t, s.Suspend(ctx, job.ID))
-		if now, err := s.Client.Job(ctx, job.ID); err != nil || now.Files[0].Done.Len() != 100_000 {
+		if now, err := s.Job(ctx, job.ID); err != nil || now.Files[0].Done.Len() != 100_000 {
 			t.Errorf("a job that is stopped keeps what is there: %v, %v", now.Files[0].Done, err)
 		}
 		if code, err := s.Cancel(ctx, job.ID); err != nil || code != hresult.S_OK {

@@ -179,7 +179,7 @@ func (q *Queue) count(owner string) (mine, all int) {
 	return mine, all
 }
 
-// name gives temporary names to the files that have none; a high-performance job writes to the final ones.
+// name gives every file its temporary name; a high-performance job writes to the final one.
 func name(j *bits.Job) {
 	for i := range j.Files {
 		if f := &j.Files[i]; f.Temporary == "" && j.Type == bits.Download {

@@ -319,11 +319,11 @@ func (d *download) status(answer *http.Response) error {
 
 // open records the beginning, then makes the temporary file, or empties the one that is open.
 func (d *download) open() (step, error) {
-	if d.file.Size != nil && *d.file.Size > d.budget && !d.job.OnDemand {
-		return nil, d.limit()
-	}
 	if d.fresh {
 		d.file.Volume = tempfile.Volume(d.file.Temporary)
+	}
+	if d.file.Size != nil && *d.file.Size > d.budget && !d.job.OnDemand {
+		return nil, d.limit()
 	}
 	first := d.fresh && d.job.HighPerformance && !d.file.Made
 	if first { // it is the job's own from the record on, so it is made before

@@ -29,7 +29,7 @@ import (
 //
 //	job       properties of the job
 //	have      what is there before: the fields of the file, and its bytes under "text"
-//	then      what is recorded of the file at the end: its details, without ranges, response headers and volume
+//	then      what is recorded of the file at the end: its details, without ranges and response headers
 //	request   what we send: the first line without its version, and the headers that matter; once for each request
 //	response  what the server sends; a body without Content-Length and without chunks ends with the connection; the length ? is counted
 //	want      the whole file at the end; or

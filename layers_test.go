@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"bits/internal/launch", "bits/internal/judge", "bits/internal/targets"},
 	{"bits/internal/cli"},
 	{"bits/internal/bitstest", "bits/cmd/bits"},
-	{"bits/tests", "bits/bench"},
+	{"bits/tests", "bits/tests/conformance", "bits/bench"},
 }
 
 // lean lists what may be imported, near or far, by packages that other programs import.

@@ -123,10 +123,13 @@ func decode(raw bits.RawMessage, into any) error {
 	return err
 }
 
+// text is a string for which BITS takes NULL: the same as an empty one.
+type text string
+
 // nullable reports whether null has a meaning: no text, or no value.
 func nullable(v any) bool {
 	switch v.(type) {
-	case *string, **bits.Backoff, **bits.Command, **bits.ClientCertificate, **int64:
+	case *text, **bits.Backoff, **bits.Command, **bits.ClientCertificate, **int64:
 		return true
 	}
 	return false

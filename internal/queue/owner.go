@@ -189,8 +189,8 @@ func (q *Queue) halt(id string) {
 	}
 }
 
-// Own makes the caller the owner of the job, and removes what the owner before trusted it with: custom headers, and the variables of
-// proxies, which may hold passwords.
+// Own makes the caller the owner of the job, and removes what the owner before trusted it with: credentials, client certificate, custom
+// headers, the variables of proxies, which may hold passwords, and the command line.
 // The requirement of a validator stays, but nothing is remembered as accepted: the job fails closed.
 func (q *Queue) Own(id, owner string) error {
 	defer q.hold(id)()
@@ -199,6 +199,7 @@ func (q *Queue) Own(id, owner string) error {
 			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take job %s: it is %s", id, j.State)
 		}
 		j.Owner, j.Secrets, c.ForgetAccepted = owner, j.Secrets.ForAnother(), true
+		j.NotifyCommand, j.NotifyUser = nil, ""
 		q.hub.Remove(id)
 		return nil
 	})

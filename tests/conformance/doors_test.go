@@ -48,6 +48,12 @@ func done(code hresult.Code, err error) answer {
 	return answer{code: code}
 }
 
+// base is the property of a path to a field of its value.
+func base(path string) string {
+	property, _, _ := strings.Cut(path, ".")
+	return property
+}
+
 // doors make the doors of a service, by name.
 var doors = map[string]func(*service) door{
 	"go":    func(s *service) door { return goDoor{&client.Client{Socket: s.client.Socket}} },
@@ -87,11 +93,11 @@ func read(f func(into any) (hresult.Code, error)) answer {
 }
 
 func (d goDoor) get(id, property string) answer {
-	return read(func(into any) (hresult.Code, error) { return d.c.Property(ctx, id, property, into) })
+	return read(func(into any) (hresult.Code, error) { return d.c.Property(ctx, id, base(property), into) })
 }
 
 func (d goDoor) fileGet(id string, file int, property string) answer {
-	return read(func(into any) (hresult.Code, error) { return d.c.FileProperty(ctx, id, file, property, into) })
+	return read(func(into any) (hresult.Code, error) { return d.c.FileProperty(ctx, id, file, base(property), into) })
 }
 
 func (d goDoor) set(id, property string, value json.RawMessage) answer {
@@ -212,11 +218,11 @@ func (d restDoor) add(id string, files []bits.FileSpec) answer {
 }
 
 func (d restDoor) get(id, property string) answer {
-	return d.result("GET", "/jobs/"+id+"/properties/"+url.PathEscape(property), nil)
+	return d.result("GET", "/jobs/"+id+"/properties/"+url.PathEscape(base(property)), nil)
 }
 
 func (d restDoor) fileGet(id string, file int, property string) answer {
-	return d.result("GET", fmt.Sprintf("/jobs/%s/files/%d/properties/%s", id, file, url.PathEscape(property)), nil)
+	return d.result("GET", fmt.Sprintf("/jobs/%s/files/%d/properties/%s", id, file, url.PathEscape(base(property))), nil)
 }
 
 func (d restDoor) set(id, property string, value json.RawMessage) answer {

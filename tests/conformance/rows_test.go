@@ -127,7 +127,7 @@ func split(line string) (words []string, err error) {
 			word = ""
 			continue
 		}
-		word += string(c)
+		word += line[i : i+1]
 	}
 	if word != "" {
 		words = append(words, word)
@@ -138,14 +138,14 @@ func split(line string) (words []string, err error) {
 	return words, err
 }
 
-var repeated = regexp.MustCompile(`"([^"]*)"\*(\d+)`)
+var repeated = regexp.MustCompile(`%([^%*]+)\*(\d+)%`)
 
-// expand writes out "text"*N.
+// expand writes out %text*N%: the text N times.
 func expand(s string) string {
 	return repeated.ReplaceAllStringFunc(s, func(m string) string {
 		parts := repeated.FindStringSubmatch(m)
 		n, _ := strconv.Atoi(parts[2])
-		return `"` + strings.Repeat(parts[1], n) + `"`
+		return strings.Repeat(parts[1], n)
 	})
 }
 

@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"bits/internal/queue", "bits/internal/transfer", "bits/examples/updater"},
 	{"bits/internal/scheduler", "bits/internal/api", "bits/internal/demo"},
 	{"bits/internal/daemon"},
-	{"bits/internal/launch", "bits/internal/judge", "bits/internal/targets"},
+	{"bits/internal/launch", "bits/internal/judge", "bits/internal/targets", "bits/internal/bitsadmin"},
 	{"bits/internal/cli"},
 	{"bits/internal/bitstest", "bits/cmd/bits"},
 	{"bits/tests", "bits/tests/conformance", "bits/bench"},

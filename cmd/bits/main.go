@@ -4,10 +4,16 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"bits/internal/cli"
 )
 
 func main() {
-	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	args := os.Args[1:]
+	if name := strings.ToLower(filepath.Base(os.Args[0])); strings.TrimSuffix(name, ".exe") == "bitsadmin" {
+		args = append([]string{"admin"}, args...)
+	}
+	os.Exit(cli.Main(context.Background(), args, cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }

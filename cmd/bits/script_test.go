@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"bits": main})
+	testscript.Main(m, map[string]func(){"bits": main, "bitsadmin": main})
 }
 
 // TestScripts runs the command lines of testdata/script, each against a service and an origin of its own.

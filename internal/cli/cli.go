@@ -23,6 +23,7 @@ import (
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/bitsadmin"
 	"bits/internal/demo"
 	"bits/internal/progress"
 	"bits/internal/wire"
@@ -225,7 +226,7 @@ judge the server's certificate before a byte of the request is sent.
 	for _, c := range []*cobra.Command{
 		a.getCommand(), a.listCommand(), a.showCommand(), a.watchCommand(), a.waitCommand(), a.addCommand(),
 		a.actCommand(bits.Suspend), a.actCommand(bits.Resume), a.actCommand(bits.Cancel), a.actCommand(bits.Complete),
-		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.versionCommand(),
+		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.versionCommand(), a.adminCommand(),
 	} {
 		root.AddCommand(c)
 	}
@@ -249,6 +250,20 @@ judge the server's certificate before a byte of the request is sent.
 		}
 	}
 	return root
+}
+
+func (a *app) adminCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "admin /SWITCH...", Short: "Do what bitsadmin does; a link of that name to bits does it too", DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := bitsadmin.Command{Client: &a.client, Connect: a.connect, Out: a.Out.Writer, Err: a.Err}
+			err := c.Run(cmd.Context(), args)
+			if code := bitsadmin.Exit(0); errors.As(err, &code) {
+				return status(code)
+			}
+			return err
+		},
+	}
 }
 
 func (a *app) demoCommand() *cobra.Command {

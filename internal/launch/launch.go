@@ -144,6 +144,7 @@ func (s Service) start(ctx context.Context, state string) error {
 	}
 	log := filepath.Join(state, "daemon.log")
 	cmd := exec.Command(program, "daemon", "--state", state, "--socket", socket, "--idle-exit", idleExit.String(), "--announce", "--log", log)
+	cmd.Args[0] = "bits" // whatever name this program was called by
 	ipc.Detach(cmd)
 	said, err := cmd.StdoutPipe()
 	if err != nil {

@@ -1,0 +1,115 @@
+package bitsadmin
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"bits"
+	"bits/client"
+	"bits/hresult"
+	"bits/internal/ipc"
+	"bits/internal/wire"
+)
+
+// patience is how long a service may take to answer before it counts as one that hangs.
+const patience = 5 * time.Second
+
+// serviceVersion prints the version, and with /VERBOSE what else is known of the service.
+func serviceVersion(ctx context.Context, r *run, o operands) error {
+	a := one(version())
+	if o.has("VERBOSE") && !r.raw {
+		if err := r.Connect(ctx); err != nil {
+			return err
+		}
+		s, err := r.Client.System(ctx)
+		if err != nil {
+			return err
+		}
+		a.lines = append(a.lines,
+			"API: "+s.API, "BUILD: "+s.Build.ID, "PROGRAM: "+s.Build.Path, "PROCESS: "+strconv.Itoa(s.PID), "STARTED: "+moment(s.Started),
+			"STATE FOLDER: "+s.State, "CALLER: "+owner(s.Owner), "APPLICATIONS THAT JUDGE CERTIFICATES: "+strconv.Itoa(s.Asking))
+	}
+	return r.print(a)
+}
+
+// repair looks whether the service answers, and starts one where none does.
+// With /FORCE one that answers is ended at a checkpoint and started anew, and one that hangs is killed: no job is lost by it.
+func repair(ctx context.Context, r *run, o operands) error {
+	s, err := r.ask(ctx)
+	switch {
+	case err == nil && !o.has("FORCE"):
+		r.say("The service answers: process %d, build %s, state folder %s.", s.PID, s.Build.ID, s.State)
+		r.say("There is nothing to repair.")
+		return nil
+	case err == nil:
+		if err := r.Client.Do(ctx, "POST", "/system/stop", nil, nil); err != nil {
+			return err
+		}
+		for err == nil && ctx.Err() == nil {
+			time.Sleep(20 * time.Millisecond)
+			_, err = r.ask(ctx)
+		}
+		r.say("Ended the service, process %d, at a checkpoint.", s.PID)
+	case errors.Is(err, client.ErrUnreachable):
+		r.say("No service answers: %v.", err)
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		pid, err := hanging(ctx)
+		if err != nil {
+			return err
+		} else if !o.has("FORCE") {
+			return bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, "cannot reach the service: process %d takes calls and has not answered for %s", pid, patience).
+				WithHint("bitsadmin /UTIL /REPAIRSERVICE /FORCE ends it and starts another; no job is lost")
+		}
+		p, err := os.FindProcess(pid)
+		if err == nil {
+			err = p.Kill()
+		}
+		if err != nil {
+			return bits.Errorf(hresult.E_ACCESSDENIED, "cannot end process %d: %w", pid, err)
+		}
+		r.say("Ended process %d, which did not answer.", pid)
+	default:
+		return err
+	}
+	r.Client.Close()
+	if err := r.Connect(ctx); err != nil {
+		return err
+	}
+	if s, err = r.Client.System(ctx); err != nil {
+		return err
+	}
+	r.say("The service was started: process %d.", s.PID)
+	return nil
+}
+
+// ask asks the service that is there, and starts none.
+func (r *run) ask(ctx context.Context) (wire.System, error) {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return r.Client.System(limited)
+}
+
+// hanging is the process at the other end of the socket.
+func hanging(ctx context.Context) (int, error) {
+	conn, err := ipc.DialUser(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	peer, err := ipc.PeerOf(conn)
+	if err == nil && peer.PID == 0 {
+		err = errors.New("the system does not say which process serves")
+	}
+	return peer.PID, err
+}
+
+func analytic(_ context.Context, _ *run, o operands) error {
+	if _, err := parseBool(o.words[0]); err != nil {
+		return err
+	}
+	return bits.Errorf(hresult.E_NOTIMPL, "cannot turn an analytic channel on or off: there is one log, and it has everything").
+		WithHint("it is daemon.log in the state folder: bitsadmin /UTIL /VERSION /VERBOSE")
+}

@@ -3,7 +3,6 @@ package conformance
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -58,7 +57,7 @@ func base(path string) string {
 var doors = map[string]func(*service) door{
 	"go":    func(s *service) door { return goDoor{&client.Client{Socket: s.client.Socket}} },
 	"http":  func(s *service) door { return newHTTPDoor(s) },
-	"admin": func(s *service) door { return adminDoor{s} },
+	"admin": func(s *service) door { return newAdminDoor(s) },
 }
 
 // goDoor is package client.
@@ -239,52 +238,3 @@ func (d restDoor) fileCall(id string, file int, operation string, raw json.RawMe
 }
 
 func (d restDoor) act(id, verb string) answer { return d.result("POST", "/jobs/"+id+"/"+verb, nil) }
-
-// adminDoor is the command line: `bits admin` where bitsadmin has a switch for a step, `bits api` where it has none.
-type adminDoor struct{ s *service }
-
-// command runs the program and returns what it prints, or the code that it names.
-func (d adminDoor) command(args ...string) (string, error) {
-	var out, said bytes.Buffer
-	cmd := bitstest.Command(d.s.dir, args...)
-	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil {
-		text := said.String() + out.String()
-		if e := refusal(said.Bytes()); bits.AsError(e).Code != hresult.E_FAIL {
-			return "", e
-		}
-		for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \n\r\t:,()", r) }) {
-			if code, err := hresult.Parse(word); err == nil && code.Failed() {
-				return "", &bits.Error{Code: code, Message: text}
-			}
-		}
-		return "", errors.New(text)
-	}
-	return out.String(), nil
-}
-
-func (d adminDoor) api() restDoor {
-	return restDoor{func(method, path string, body []byte) ([]byte, error) {
-		args := []string{"--json", "api", method, "/v1" + path}
-		if len(body) > 0 {
-			args = append(args, string(body))
-		}
-		text, err := d.command(args...)
-		return []byte(text), err
-	}}
-}
-
-func (d adminDoor) create(spec bits.Spec) (string, answer)         { return d.api().create(spec) }
-func (d adminDoor) list() ([]string, answer)                       { return d.api().list() }
-func (d adminDoor) add(id string, files []bits.FileSpec) answer    { return d.api().add(id, files) }
-func (d adminDoor) get(id, property string) answer                 { return d.api().get(id, property) }
-func (d adminDoor) set(id, p string, value json.RawMessage) answer { return d.api().set(id, p, value) }
-func (d adminDoor) act(id, verb string) answer                     { return d.api().act(id, verb) }
-func (d adminDoor) fileGet(id string, file int, p string) answer   { return d.api().fileGet(id, file, p) }
-func (d adminDoor) call(id, o string, raw json.RawMessage) answer  { return d.api().call(id, o, raw) }
-func (d adminDoor) fileCall(id string, file int, o string, raw json.RawMessage) answer {
-	return d.api().fileCall(id, file, o, raw)
-}
-
-// words is how the command line writes a value.
-func words(_ string, value any) any { return value }

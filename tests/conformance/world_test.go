@@ -240,6 +240,9 @@ func (w *world) step(s step) bool {
 		return false
 	}
 	code := codeOf(w.t, s.at, cmp.Or(s.code, "S_OK"))
+	if a.text != nil && !code.Failed() {
+		a.code = code // words tell a value, and no code of success
+	}
 	if a.code != code {
 		w.errorf(s, "%v %s (%v), and %s is right", a.code, a.code.Name(), a.err, s.code)
 		return true
@@ -299,7 +302,7 @@ func (w *world) compare(s step, a answer, property string) string {
 		}
 	}
 	if want == "*" {
-		if value == nil || value == "" {
+		if value == nil || value == "" || value == "UNKNOWN" || value == "NULL" {
 			return "it is " + fmt.Sprint(value)
 		}
 		return ""

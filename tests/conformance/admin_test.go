@@ -323,8 +323,9 @@ func (d adminDoor) get(id, property string) answer {
 }
 
 func (d adminDoor) fileGet(id string, file int, property string) answer {
-	if g, ok := getters[property]; ok {
-		return d.ask(g, braced(id), strconv.Itoa(file))
+	switch property {
+	case "validation_state", "temporary_name", "peer_download_stats.from_origin", "peer_download_stats.from_peers":
+		return d.ask(getters[property], braced(id), strconv.Itoa(file))
 	}
 	return d.restDoor.fileGet(id, file, property)
 }

@@ -187,6 +187,10 @@ func (w *world) step(s step) bool {
 				break
 			}
 		}
+	case "restart": // the service
+		w.s.end(w.t, false)
+		w.s.start(w.t)
+		return true
 	case "open": // the gate of the row's origin
 		w.origin.open(w.key)
 		for name, state := range w.states {

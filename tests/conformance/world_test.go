@@ -165,6 +165,9 @@ func (w *world) step(s step) bool {
 		a = w.door.fileGet(id, number(1), args[2])
 	case "set": // NAME PROPERTY VALUE
 		a = w.door.set(id, args[1], json.RawMessage(args[2]))
+		if args[1] == "priority" {
+			w.states[args[0]] = -1 // it may have its turn now
+		}
 	case "call": // NAME OPERATION [PARAMETERS]
 		a = w.door.call(id, args[1], json.RawMessage(arg(2)))
 	case "filecall": // NAME FILE OPERATION [PARAMETERS]

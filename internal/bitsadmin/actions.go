@@ -198,7 +198,9 @@ func own(c *client.Client, ctx context.Context, id string) (hresult.Code, error)
 }
 
 func plainly(move func(*client.Client, context.Context, string) error) func(*client.Client, context.Context, string) (hresult.Code, error) {
-	return func(c *client.Client, ctx context.Context, id string) (hresult.Code, error) { return 0, move(c, ctx, id) }
+	return func(c *client.Client, ctx context.Context, id string) (hresult.Code, error) {
+		return 0, move(c, ctx, id)
+	}
 }
 
 // add adds files to a job; find makes them of the operands behind it.

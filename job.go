@@ -248,7 +248,8 @@ type FileDetails struct {
 	Renamed         bool        `json:"renamed,omitempty"`          // the owner changed the remote name since the first byte
 	NoRanges        bool        `json:"no_ranges,omitempty"`        // its server has shown that it has none
 	Valid           bool        `json:"validation_state"`           // the owner's verdict on the content
-	ResponseHeaders string      `json:"response_headers,omitempty"` // of the last answer, lines that end with CRLF
+	ResponseHeaders string      `json:"response_headers,omitempty"` // of the last answer: its status line and its headers, lines that end with CRLF
+	Made            bool        `json:"made,omitempty"`             // in high-performance mode: what is under the local name is the job's own
 }
 
 // FileRange is BG_FILE_RANGE: Length bytes from Offset on.

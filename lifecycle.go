@@ -69,10 +69,11 @@ const (
 	Retry                // the retry delay is over
 	Expire               // no activity for 90 days
 	Invalidate           // the owner declares the content of a finished file invalid
+	Satisfy              // in on-demand mode: what was requested is there, and a file is not whole
 	numActions    = iota
 )
 
-var actionNames = []string{"resume", "suspend", "complete", "cancel", "begin", "contact", "yield", "finish", "fail-transient", "fail-fatal", "retry", "expire", "invalidate"}
+var actionNames = []string{"resume", "suspend", "complete", "cancel", "begin", "contact", "yield", "finish", "fail-transient", "fail-fatal", "retry", "expire", "invalidate", "satisfy"}
 
 // String returns the verb.
 func (a Action) String() string { return name(actionNames, int(a)) }
@@ -96,6 +97,7 @@ var lifecycle = [numActions][numStates]State{
 	Retry:         {no, no, no, no, no, StateQueued, no, no, no},
 	Expire:        {StateCancelled, StateCancelled, StateCancelled, StateCancelled, StateCancelled, StateCancelled, StateCancelled, no, no},
 	Invalidate:    {StateError, StateError, StateError, StateError, StateError, StateError, StateError, no, no},
+	Satisfy:       {no, StateSuspended, StateSuspended, no, no, no, no, no, no},
 }
 
 // After returns the state that the action leads to, or BG_E_INVALID_STATE.
@@ -113,11 +115,10 @@ func (j *Job) After(a Action) (State, error) {
 	if err != nil {
 		return j.State, Errorf(hresult.BG_E_INVALID_STATE, "cannot %s job %s: it is %s", a, j.ID, j.State)
 	}
-	unfinished := slices.ContainsFunc(j.Files, func(f File) bool { return !f.Finished })
 	switch {
 	case a == Resume && j.State == StateSuspended && len(j.Files) == 0:
 		return j.State, Errorf(hresult.BG_E_EMPTY, "cannot resume job %s: it has no files", j.ID).WithHint("add a file with: bits add %s URL", j.ID)
-	case a == Resume && j.State == StateTransferred && unfinished:
+	case a == Resume && j.State == StateTransferred && slices.ContainsFunc(j.Files, func(f File) bool { return !f.Finished }):
 		return StateQueued, nil
 	case a == Complete && j.Type != Download && j.State != StateTransferred:
 		return j.State, Errorf(hresult.BG_E_INVALID_STATE, "cannot complete job %s: an upload can be completed only when it is TRANSFERRED, and this one is %s", j.ID, j.State)

@@ -14,16 +14,16 @@ import (
 // actions; Q queued, C connecting, T transferring, S suspended, E error, R transient error, D transferred (done), A acknowledged,
 // X cancelled, - not allowed.
 const matrix = `
-               resume suspend complete cancel begin contact yield finish fail-transient fail-fatal retry expire invalidate
-QUEUED          Q      S       A        X      C     -       Q     -      R              -          -     X      E
-CONNECTING      C      S       A        X      -     T       Q     D      R              E          -     X      E
-TRANSFERRING    T      S       A        X      -     T       Q     D      R              E          -     X      E
-SUSPENDED       Q      S       A        X      -     -       -     -      -              -          -     X      E
-ERROR           Q      S       A        X      -     -       -     -      -              -          -     X      E
-TRANSIENT_ERROR Q      S       A        X      -     -       -     -      -              E          Q     X      E
-TRANSFERRED     D      D       A        X      -     -       -     -      -              E          -     X      E
-ACKNOWLEDGED    -      -       -        -      -     -       -     -      -              -          -     -      -
-CANCELLED       -      -       -        -      -     -       -     -      -              -          -     -      -
+               resume suspend complete cancel begin contact yield finish fail-transient fail-fatal retry expire invalidate satisfy
+QUEUED          Q      S       A        X      C     -       Q     -      R              -          -     X      E          -
+CONNECTING      C      S       A        X      -     T       Q     D      R              E          -     X      E          S
+TRANSFERRING    T      S       A        X      -     T       Q     D      R              E          -     X      E          S
+SUSPENDED       Q      S       A        X      -     -       -     -      -              -          -     X      E          -
+ERROR           Q      S       A        X      -     -       -     -      -              -          -     X      E          -
+TRANSIENT_ERROR Q      S       A        X      -     -       -     -      -              E          Q     X      E          -
+TRANSFERRED     D      D       A        X      -     -       -     -      -              E          -     X      E          -
+ACKNOWLEDGED    -      -       -        -      -     -       -     -      -              -          -     -      -          -
+CANCELLED       -      -       -        -      -     -       -     -      -              -          -     -      -          -
 `
 
 const letters = "QCTSERDAX"
@@ -54,7 +54,7 @@ func TestLifeCycle(t *testing.T) {
 			}
 		}
 	}
-	if seen != 9*13 {
+	if seen != 9*14 {
 		t.Errorf("the matrix has %d cells", seen)
 	}
 	for _, s := range []bits.State{-1, 9} {

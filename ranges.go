@@ -40,18 +40,23 @@ func (r Ranges) Add(s Range) Ranges {
 	return out
 }
 
-// Gap returns the first stretch of [0, size) that is not in the set; ok is false if there is none.
-// With a negative size the end is unknown and the gap has no end (End is -1).
-func (r Ranges) Gap(size int64) (gap Range, ok bool) {
-	at := int64(0)
+// Gaps returns the stretches of within that are not in the set, in order.
+func (r Ranges) Gaps(within Range) (gaps []Range) {
+	at := within.Start
 	for _, s := range r {
+		if s.Start >= within.End {
+			break
+		}
 		if s.Start > at {
-			return Range{at, s.Start}, true
+			gaps = append(gaps, Range{at, s.Start})
 		}
 		at = max(at, s.End)
 	}
-	if size < 0 {
-		return Range{at, -1}, true
+	if at < within.End {
+		gaps = append(gaps, Range{at, within.End})
 	}
-	return Range{at, size}, at < size
+	return gaps
 }
+
+// And returns what two stretches have in common; it is empty if its End is not beyond its Start.
+func (r Range) And(o Range) Range { return Range{max(r.Start, o.Start), min(r.End, o.End)} }

@@ -26,12 +26,10 @@ func FuzzRanges(f *testing.F) {
 				set[i] = true
 			}
 		}
-		n, first := int64(0), int64(-1)
+		n := int64(0)
 		for i := range set {
 			if set[i] {
 				n++
-			} else if first < 0 {
-				first = int64(i)
 			}
 		}
 		if ranges.Len() != n {
@@ -42,8 +40,22 @@ func FuzzRanges(f *testing.F) {
 				t.Fatalf("%v is not in order", ranges)
 			}
 		}
-		if gap, ok := ranges.Gap(300); !ok || gap.Start != first {
-			t.Fatalf("the first gap of %v is %v, want it at %d", ranges, gap, first)
+		within := bits.Range{Start: 7, End: 290}
+		for _, gap := range ranges.Gaps(within) {
+			if gap.Start >= gap.End || gap.And(within) != gap {
+				t.Fatalf("%v is no gap of %v in %v", gap, ranges, within)
+			}
+			for i := gap.Start; i < gap.End; i++ {
+				if set[i] {
+					t.Fatalf("%d is in %v, and in the gap %v", i, ranges, gap)
+				}
+				set[i] = true
+			}
+		}
+		for i := within.Start; i < within.End; i++ {
+			if !set[i] {
+				t.Fatalf("%d is neither in %v nor in a gap", i, ranges)
+			}
 		}
 	})
 }

@@ -195,3 +195,40 @@ func BenchmarkQuestion(b *testing.B) {
 	b.ReportMetric(float64((a-c).Microseconds())/1000, "question-ms")
 	b.ReportMetric(0, "ns/op")
 }
+
+// BenchmarkManyFiles moves the same small files in one job and in many, from the same origin: what a file costs must not grow with the
+// number of files in its job. BITS_BENCH_FILES is how many, or 10,000.
+func BenchmarkManyFiles(b *testing.B) {
+	all := 10_000
+	if n, err := strconv.Atoi(os.Getenv("BITS_BENCH_FILES")); err == nil {
+		all = n
+	}
+	ctx, o := context.Background(), bitstest.NewOrigin(b)
+	o.File("/f", bitstest.Content(1, 1000))
+	for _, each := range []int{200, all} {
+		b.Run(fmt.Sprintf("%d-of-%d", all/each, each), func(b *testing.B) {
+			for b.Loop() {
+				s := bitstest.Start(b)
+				var ids []string
+				for range all / each {
+					spec := bits.Spec{Resume: true, Properties: map[string]bits.RawMessage{"priority": bits.RawMessage(`"HIGH"`)}}
+					for i := range each {
+						spec.Files = append(spec.Files, bits.FileSpec{RemoteName: o.Plain + "/f", LocalName: s.Path(fmt.Sprintf("%d-%d", len(ids), i))})
+					}
+					job, err := s.Create(ctx, spec)
+					bitstest.Must(b, err)
+					ids = append(ids, job.ID)
+				}
+				for _, id := range ids {
+					job, err := s.Wait(ctx, id)
+					if err != nil || job.State != bits.StateTransferred {
+						b.Fatal(job.State, err)
+					}
+				}
+				s.Stop()
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(all), "us/file")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}

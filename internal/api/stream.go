@@ -173,17 +173,17 @@ func (c *call) events() (any, error) {
 // The channel fires when it is time to look again; it is nil while nothing runs.
 func (c *call) progress(out lines, mine func(owner, job string) bool, shown map[string]bits.JobProgress) (<-chan time.Time, error) {
 	var tick <-chan time.Time
-	for _, j := range c.Queue.List(func(j *bits.Job) bool {
+	for id, p := range c.Queue.Progress(func(j *bits.Job) bool {
 		return j.State.Running() && mine(j.Owner, j.ID)
 	}) {
 		tick = time.After(progressEvery)
-		if last, ok := shown[j.ID]; ok && last.BytesReceived == j.Progress.BytesReceived && last.FilesTransferred == j.Progress.FilesTransferred {
+		if last, ok := shown[id]; ok && last.BytesReceived == p.BytesReceived && last.FilesTransferred == p.FilesTransferred {
 			continue
 		}
-		shown[j.ID] = j.Progress
-		body, err := json.Marshal(j.Progress)
+		shown[id] = p
+		body, err := json.Marshal(p)
 		if err == nil {
-			err = out.write(wire.Event{At: time.Now(), Job: j.ID, Kind: wire.KindProgress, Body: body})
+			err = out.write(wire.Event{At: time.Now(), Job: id, Kind: wire.KindProgress, Body: body})
 		}
 		if err != nil {
 			return nil, err

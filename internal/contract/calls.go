@@ -160,7 +160,7 @@ func rename(f *bits.File, to string) error {
 	}
 	if to != f.RemoteName {
 		f.RemoteName, f.Original, f.NoRanges = to, "", false
-		f.Renamed = f.Renamed || len(f.Done) > 0
+		f.Renamed = f.Renamed || !f.Finished && f.Validator != nil // also if the first bytes are only under way
 	}
 	return nil
 }

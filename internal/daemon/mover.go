@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -70,17 +69,18 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	defer t.Close()
 	client := transfer.Client(t, job)
 	for {
-		now, err := run.Job()
-		if err != nil {
-			return -1, err
-		}
-		next := slices.IndexFunc(now.Files, func(f bits.File) bool { return !f.Finished })
-		if next < 0 {
+		f, ok := run.Next(func(f *bits.File) bool { return transfer.Wants(f, job.OnDemand) })
+		if !ok {
 			return -1, nil
 		}
-		current.Store(&now.Files[next])
-		if err := transfer.Download(ctx, client, now, now.Files[next], run); err != nil {
-			return next, err
+		if job.MaxDownloadSize != nil { // the sizes of the other files count
+			if job, err = run.Job(); err != nil {
+				return -1, err
+			}
+		}
+		current.Store(&f)
+		if err := transfer.Download(ctx, client, job, f, run); err != nil {
+			return f.Number, err
 		}
 	}
 }

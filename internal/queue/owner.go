@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
 	"time"
 
 	"bits"
@@ -29,7 +28,7 @@ func (q *Queue) Act(id string, a bits.Action) (hresult.Code, error) {
 		}
 		return hresult.S_OK, err
 	case bits.Complete:
-		if err := q.intend(id); err != nil {
+		if err := q.change(id, intend); err != nil {
 			return 0, err
 		}
 		q.halt(id)
@@ -40,14 +39,12 @@ func (q *Queue) Act(id string, a bits.Action) (hresult.Code, error) {
 	return 0, bits.Errorf(hresult.E_NOTIMPL, "cannot %s a job: that is no action of its owner", a)
 }
 
-// intend records that a job is to be completed; the state follows when every file has its name.
-func (q *Queue) intend(id string) error {
-	return q.change(id, func(j *bits.Job, _ *store.Change) error {
-		before := j.State
-		err := move(j, bits.Complete)
-		j.State, j.Completing = before, true
-		return err
-	})
+// intend makes a job one that is to be completed; the state follows when every file has its name.
+func intend(j *bits.Job, _ *store.Change) error {
+	before := j.State
+	err := move(j, bits.Complete)
+	j.State, j.Completing = before, true
+	return err
 }
 
 func resume(j *bits.Job) error {
@@ -108,12 +105,13 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 	err = q.observe(id, func(j *bits.Job, c *store.Change) error {
 		j.Completing = false
 		for _, i := range named {
-			j.Files[i].Completed = true
+			j.Files[i].Completed, j.Files[i].Valid = true, true // Complete validates implicitly
+			c.Files = append(c.Files, &j.Files[i])
 		}
 		for _, i := range gone {
 			j.Files[i].Reset() // Resume fetches it again
+			c.Files = append(c.Files, &j.Files[i])
 		}
-		c.Files = slices.Concat(named, gone)
 		if failed == nil {
 			return move(j, bits.Complete)
 		}
@@ -143,6 +141,9 @@ func renameOne(j *bits.Job, f *bits.File, afterCrash bool) error {
 		return bits.Errorf(hresult.ERROR_FILE_NOT_FOUND, "cannot complete %s (%s): %w", f.LocalName, f.Temporary, errGone).
 			In(bits.ContextLocalFile).WithHint("somebody removed it; resume the job to fetch it again")
 	}
+	if f.Temporary == f.LocalName { // of a high-performance job
+		return nil
+	}
 	if j.NoReplace {
 		return tempfile.RenameNew(f.Temporary, f.LocalName)
 	}
@@ -150,10 +151,11 @@ func renameOne(j *bits.Job, f *bits.File, afterCrash bool) error {
 }
 
 // clean removes the temporary files of a final job and reports whether that worked.
+// What a high-performance job has under the final name is its owner's to remove.
 func clean(j *bits.Job) bool {
 	ok := true
 	for i := range j.Files {
-		if f := &j.Files[i]; !f.Completed && tempfile.Remove(f.Temporary) != nil {
+		if f := &j.Files[i]; !f.Completed && f.Temporary != f.LocalName && tempfile.Remove(f.Temporary) != nil {
 			ok = false
 		}
 	}
@@ -175,13 +177,17 @@ func (q *Queue) end(id string, a bits.Action) (hresult.Code, error) {
 	return hresult.S_OK, err
 }
 
+func (q *Queue) running(id string) *Run {
+	if e := q.jobs[id]; e != nil {
+		return e.run
+	}
+	return nil
+}
+
 // halt stops the run of the job, if there is one, and returns when it has ended.
 func (q *Queue) halt(id string) {
 	q.mu.Lock()
-	var run *Run
-	if e := q.jobs[id]; e != nil {
-		run = e.run
-	}
+	run := q.running(id)
 	q.mu.Unlock()
 	if run != nil {
 		run.Stop()
@@ -289,13 +295,16 @@ func (q *Queue) refuse(id string, err error) {
 // The caller completes each with [Queue.Finish].
 // An error says that one could not be recorded, and is to be tried again.
 func (q *Queue) Completable() (ids []string, err error) {
-	for _, v := range q.Snapshot() {
-		if v.Job.AutoComplete && v.Job.State == bits.StateTransferred && !v.Job.Completing && v.Run == nil && allFinished(v.Job) {
-			if ierr := q.intend(v.Job.ID); ierr == nil {
-				ids = append(ids, v.Job.ID)
-			} else if errors.Is(ierr, store.ErrNotWritten) {
-				err = ierr
-			}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for id, e := range q.jobs {
+		if j := e.job; !j.AutoComplete || j.State != bits.StateTransferred || j.Completing || e.run != nil || !allFinished(j) {
+			continue
+		}
+		if ierr := q.locked(id, intend); ierr == nil {
+			ids = append(ids, id)
+		} else if errors.Is(ierr, store.ErrNotWritten) {
+			err = ierr
 		}
 	}
 	return ids, err

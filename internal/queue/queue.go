@@ -136,7 +136,7 @@ func (q *Queue) Create(by contract.Caller, spec bits.Spec) (*bits.Job, error) {
 	}
 	q.jobs[j.ID] = &entry{job: j}
 	err = q.locked(j.ID, func(j *bits.Job, c *store.Change) error {
-		c.Files = numbers(j.Files)
+		c.Files = all(j.Files)
 		c.Events = append(c.Events, stateEvent(j))
 		if spec.Resume {
 			return resume(j)
@@ -178,20 +178,22 @@ func checkLocal(c contract.Call) error {
 	return nil
 }
 
-// name gives every file its temporary name.
+// name gives every file its temporary name; a high-performance job writes to the final one.
 func name(j *bits.Job) {
 	for i := range j.Files {
 		if f := &j.Files[i]; f.Temporary == "" && j.Type == bits.Download {
-			f.Temporary = tempfile.Name(f.LocalName, fmt.Sprintf("%s-%d", j.ID, f.Number))
+			if f.Temporary = f.LocalName; !j.HighPerformance {
+				f.Temporary = tempfile.Name(f.LocalName, fmt.Sprintf("%s-%d", j.ID, f.Number))
+			}
 		}
 	}
 }
 
-func numbers(files []bits.File) (n []int) {
+func all(files []bits.File) (list []*bits.File) {
 	for i := range files {
-		n = append(n, i)
+		list = append(list, &files[i])
 	}
-	return n
+	return list
 }
 
 // Do carries out a call on a job.
@@ -201,7 +203,8 @@ func (q *Queue) Do(id string, call contract.Call, by contract.Caller) (contract.
 	if err := checkLocal(call); err != nil {
 		return done, err
 	}
-	err := q.change(id, func(j *bits.Job, c *store.Change) (err error) {
+	q.mu.Lock()
+	err := q.locked(id, func(j *bits.Job, c *store.Change) (err error) {
 		before := q.jobs[id].job
 		if done, err = call.Apply(j, by); err != nil {
 			return err
@@ -209,11 +212,16 @@ func (q *Queue) Do(id string, call contract.Call, by contract.Caller) (contract.
 		name(j)
 		for i := range j.Files {
 			if i >= len(before.Files) || !reflect.DeepEqual(before.Files[i], j.Files[i]) {
-				c.Files = append(c.Files, i)
+				c.Files = append(c.Files, &j.Files[i])
 			}
 		}
 		return nil
 	})
+	// What the run reports from here on would be of what was before the change.
+	if run := q.running(id); err == nil && run != nil && done.Effect == contract.EffectReconnect {
+		run.Stop()
+	}
+	q.mu.Unlock()
 	if err == nil && done.Effect == contract.EffectReconnect {
 		q.halt(id)
 	}
@@ -244,9 +252,43 @@ func (q *Queue) List(keep func(*bits.Job) bool) (jobs []*bits.Job) {
 	return jobs
 }
 
+// Progress returns the progress of the jobs for which keep is true, and copies nothing else.
+func (q *Queue) Progress(keep func(*bits.Job) bool) map[string]bits.JobProgress {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all := map[string]bits.JobProgress{}
+	for id, e := range q.jobs {
+		if keep(e.job) {
+			all[id] = e.progress()
+		}
+	}
+	return all
+}
+
+// progress counts what has arrived besides what is promised.
+func (e *entry) progress() bits.JobProgress {
+	p := e.job.Count()
+	if n, received := e.underWay(); n >= 0 {
+		p.BytesReceived += received - e.job.Files[n].TransferredBytes()
+	}
+	return p
+}
+
+// underWay returns the file that is being transferred, and how much of it has arrived; -1: none.
+func (e *entry) underWay() (file int, received int64) {
+	if e.run == nil {
+		return -1, 0
+	}
+	n := int(e.run.file.Load())
+	if n >= len(e.job.Files) {
+		return -1, 0
+	}
+	return n, max(e.run.received.Load(), e.job.Files[n].TransferredBytes())
+}
+
 // View is what the scheduler sees of a job.
 type View struct {
-	Job  *bits.Job // not to be changed
+	Job  *bits.Job // not to be changed; its files change while they are transferred, and are not to be read
 	Run  *Run
 	Turn uint64
 }
@@ -268,15 +310,13 @@ func (q *Queue) Changed() <-chan struct{} { return q.hub.Changed() }
 // live returns a copy with the fields that are not stored.
 func (q *Queue) live(e *entry) *bits.Job {
 	j := e.job.Clone()
-	if e.run != nil {
-		if n := int(e.run.file.Load()); n < len(j.Files) {
-			j.Files[n].Received = e.run.received.Load()
-		}
-	}
 	for i := range j.Files {
-		j.Files[i].Received = max(j.Files[i].Received, j.Files[i].TransferredBytes())
+		j.Files[i].Received = j.Files[i].TransferredBytes()
 	}
-	j.Progress = j.Count()
+	if n, received := e.underWay(); n >= 0 {
+		j.Files[n].Received = received
+	}
+	j.Progress = e.progress()
 	j.ValidatorAttached = q.hub.Attached(j.ID)
 	j.HeaderNames = j.HeaderList()
 	j.Waiting = q.waiting(e)
@@ -331,6 +371,11 @@ func (q *Queue) locked(id string, f func(*bits.Job, *store.Change) error) error 
 	if err != nil {
 		return err
 	}
+	return q.save(e, c)
+}
+
+// save records a change, and installs it.
+func (q *Queue) save(e *entry, c *store.Change) error {
 	// A commit that was begun is finished, whatever becomes of the caller.
 	if e.run != nil {
 		c.Accepted = e.run.accepted
@@ -352,11 +397,31 @@ func (e *entry) changed(f func(*bits.Job, *store.Change) error) (*store.Change, 
 	if err := f(j, c); err != nil {
 		return nil, err
 	}
-	j.Modified, j.Expiring = time.Now(), nil
-	if j.State != e.job.State {
-		c.Events = append(c.Events, stateEvent(j))
+	return e.stamped(c), nil
+}
+
+// stamped adds to a change what goes with every one.
+func (e *entry) stamped(c *store.Change) *store.Change {
+	c.Job.Modified, c.Job.Expiring = time.Now(), nil
+	if c.Job.State != e.job.State {
+		c.Events = append(c.Events, stateEvent(c.Job))
 	}
-	return c, nil
+	return c
+}
+
+// report is change for what a run tells of one file: that file alone is copied, so that the other files of its job cost nothing.
+// The list of files is shared with the job before; so nobody reads it without the lock.
+func (q *Queue) report(e *entry, number int, f func(*bits.Job, *bits.File) error) error {
+	j, file := *e.job, e.job.Files[number]
+	if err := f(&j, &file); err != nil {
+		return err
+	}
+	c := e.stamped(&store.Change{Job: &j, Files: []*bits.File{&file}})
+	if err := q.save(e, c); err != nil {
+		return err
+	}
+	j.Files[number] = file
+	return nil
 }
 
 func (q *Queue) install(e *entry, j *bits.Job) {

@@ -10,6 +10,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/notify"
 	"bits/internal/store"
 )
@@ -27,6 +28,7 @@ type Run struct {
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
 	accepted []store.Accepted // certificates that the next record of the job writes
+	next     int              // the files before it are done with
 	version  *bits.Validator  // of the file under way, as Contact recorded it
 	file     atomic.Int64     // the file under way
 	received atomic.Int64     // its bytes that have arrived
@@ -73,6 +75,23 @@ func (r *Run) Abort(err error) { r.cancel(err) }
 // Job returns the job as it is now.
 func (r *Run) Job() (*bits.Job, error) { return r.q.Get(r.ID) }
 
+// Next returns the next file that there is something to fetch of; ok is false if there is none.
+// Files are looked at in the order added, and each but once: what would bring an earlier one back stops the run.
+func (r *Run) Next(wants func(*bits.File) bool) (f bits.File, ok bool) {
+	r.q.mu.Lock()
+	defer r.q.mu.Unlock()
+	e := r.q.jobs[r.ID]
+	if e == nil {
+		return f, false
+	}
+	for ; r.next < len(e.job.Files); r.next++ {
+		if f := &e.job.Files[r.next]; wants(f) {
+			return *f, true
+		}
+	}
+	return f, false
+}
+
 // Received counts bytes of a file that have arrived; it is shown, and promised to nobody.
 func (r *Run) Received(file int, n int64) {
 	r.file.Store(int64(file))
@@ -107,8 +126,8 @@ func (r *Run) current() error {
 func (r *Run) Resumable() bool { return !r.whole.Load() }
 
 // Contact tells that the server answered for a file: the job is TRANSFERRING, and its error is forgotten.
-// What was learned of the file is recorded with it: the size (nil: unknown), the validator, the remote name after redirects, and
-// the stretches that still count, which are none if the file starts over.
+// The file is recorded as it is given: the size (nil: unknown), the validator, the remote name after redirects, and the stretches that
+// still count, which are none if the file starts over. Whatever its owner changes of it stops the run before.
 func (r *Run) Contact(f bits.File, resumable bool) error {
 	r.q.mu.Lock()
 	defer r.q.mu.Unlock()
@@ -117,12 +136,11 @@ func (r *Run) Contact(f bits.File, resumable bool) error {
 	}
 	r.version = f.Validator
 	r.whole.Store(!resumable)
-	return r.q.locked(r.ID, func(j *bits.Job, c *store.Change) error {
+	return r.q.report(r.q.jobs[r.ID], f.Number, func(j *bits.Job, old *bits.File) error {
 		j.Error = nil
-		old := &j.Files[f.Number]
-		old.Size, old.Validator, old.RemoteName, old.Original, old.Done = f.Size, f.Validator, f.RemoteName, f.Original, f.Done
+		f.Best = old.Best
+		*old = f
 		r.best.Store(old.Best)
-		c.Files = []int{f.Number}
 		return move(j, bits.Contact)
 	})
 }
@@ -137,8 +155,7 @@ func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) 
 	if e == nil || e.run != r || e.job.State.Final() || e.job.Completing || e.job.Files[file].Validator != r.version {
 		return ErrYield
 	}
-	return r.q.locked(r.ID, func(j *bits.Job, c *store.Change) error {
-		f := &j.Files[file]
+	return r.q.report(e, file, func(j *bits.Job, f *bits.File) error {
 		if done.Len() > f.Best || finished {
 			j.Failures, j.TransientSince = 0, nil
 		}
@@ -148,7 +165,6 @@ func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) 
 		if finished {
 			f.Size = &size
 		}
-		c.Files = []int{file}
 		return nil
 	})
 }
@@ -178,7 +194,7 @@ func (r *Run) Accepted(ctx context.Context, endpoint string, sha256 [32]byte) (b
 }
 
 // End ends the run.
-// Nil means that every file is there; a context's end or ErrYield that the run was stopped; all else is a fault of the file given
+// Nil means that every file is there, or in on-demand mode everything that was requested; a context's end or ErrYield that the run was stopped; all else is a fault of the file given
 // (-1: of none).
 func (r *Run) End(err error, file int) {
 	q := r.q
@@ -214,11 +230,13 @@ func (r *Run) End(err error, file int) {
 			now := time.Now()
 			j.Transferred, j.Error, j.TransientSince, j.Failures = &now, nil, nil, 0
 			return move(j, bits.Finish)
+		case err == nil && j.OnDemand:
+			return move(j, bits.Satisfy)
 		case err == nil || errors.Is(err, ErrYield):
 			return move(j, bits.Yield)
 		}
 		if file >= 0 {
-			c.Files = []int{file}
+			c.Files = []*bits.File{&j.Files[file]}
 		}
 		return failed(j, jobError(j, err, file), err)
 	})
@@ -253,6 +271,8 @@ func failed(j *bits.Job, e *bits.JobError, err error) error {
 	switch {
 	case errors.Is(err, ErrGaveUp):
 		transient = false
+	case j.HTTPMethod != contract.DefaultMethod(j.Type):
+		transient = false // nothing can be continued, and what another method does is not done again unasked
 	case errors.Is(err, store.ErrNotWritten):
 		transient = true // the disk of the store may get room again
 	case e.Context == bits.ContextCertificateCallback:

@@ -227,9 +227,9 @@ type Accepted struct {
 
 // Change is what one transaction writes about one job.
 type Change struct {
-	Job            *bits.Job // the row of the job
-	Files          []int     // the numbers of the files to write besides
-	ForgetAccepted bool      // empty the memory of accepted certificates, before more are written
+	Job            *bits.Job    // the row of the job
+	Files          []*bits.File // the files to write besides
+	ForgetAccepted bool         // empty the memory of accepted certificates, before more are written
 	Accepted       []Accepted
 	Delete         bool    // remove the job with all that belongs to it
 	Events         []Event // their numbers are filled in
@@ -246,8 +246,8 @@ func (s *Store) Save(ctx context.Context, c *Change) error {
 		if err := s.saveJob(ctx, tx, c.Job); err != nil {
 			return err
 		}
-		for _, n := range c.Files {
-			if err := saveFile(ctx, tx, c.Job.ID, &c.Job.Files[n]); err != nil {
+		for _, f := range c.Files {
+			if err := saveFile(ctx, tx, c.Job.ID, f); err != nil {
 				return err
 			}
 		}

@@ -67,7 +67,7 @@ func save(t *testing.T, s *store.Store, j *bits.Job, events ...store.Event) {
 	t.Helper()
 	c := &store.Change{Job: j, Events: events}
 	for i := range j.Files {
-		c.Files = append(c.Files, i)
+		c.Files = append(c.Files, &j.Files[i])
 	}
 	if err := s.Save(ctx, c); err != nil {
 		t.Fatal(err)

@@ -106,6 +106,23 @@ func Create(path string) (*File, error) {
 	if err := Remove(path); err != nil {
 		return nil, err
 	}
+	return createNew(path)
+}
+
+// CreateAt makes the file at its final name at once. With replace a file of that name is removed first, but never a device or a pipe;
+// without it ERROR_FILE_EXISTS if there is anything.
+func CreateAt(local string, replace bool) (*File, error) {
+	info, err := os.Lstat(local)
+	switch {
+	case err != nil || !replace:
+		return createNew(local) // which says best what is wrong
+	case !replaceable(info):
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot write to %s: it is a folder or a device", local).In(bits.ContextLocalFile)
+	}
+	return Create(local)
+}
+
+func createNew(path string) (*File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
 	if err != nil {
 		return nil, Error(err, "make", path)

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/textproto"
@@ -56,21 +55,32 @@ type download struct {
 	job    *bits.Job
 	file   bits.File
 	report Reporter
+	strict bool  // the server must meet what BITS demands
+	own    bool  // the job has a method of its own: nothing but the whole is asked for
+	budget int64 // bytes that the file may have
 
-	want     bits.Range // what is asked for; End -1: to the end
-	stream   bool       // ask without a range
-	answer   *http.Response
-	at       int64 // where the body of the answer begins in the file
-	length   int64 // of that body, -1: unknown
-	fresh    bool  // the answer is a new beginning
-	temp     *tempfile.File
+	layout layout
+	ask    bits.Ranges // of the remote file; none: the whole
+	stream bool        // ask for no range
+	single bool        // ask for one range at a time
+	answer *http.Response
+	first  part                 // of the answer
+	next   func() (part, error) // the parts after it
+	before bits.Ranges          // what was there before the answer
+	fresh  bool                 // the answer is a new beginning
+	opened bool                 // it was recorded
+	temp   *tempfile.File
+
 	restarts int
 }
 
-// Download fetches the missing bytes of one file of the job, until it is finished or something goes wrong.
+// Download fetches the missing bytes of one file of the job, until it is finished or something goes wrong; in on-demand mode until what
+// was requested is there.
 // What has arrived is on stable storage and recorded when it returns, also with an error.
 func Download(ctx context.Context, client *http.Client, job *bits.Job, file bits.File, report Reporter) (err error) {
-	d := &download{ctx: ctx, client: client, job: job, file: file, report: report}
+	d := &download{ctx: ctx, client: client, job: job, file: file, report: report, budget: budget(job, file.Number)}
+	d.own = job.HTTPMethod != contract.DefaultMethod(bits.Download)
+	d.strict = job.Strict && !job.DynamicContent && !d.own
 	defer func() {
 		d.drop()
 		if d.temp != nil {
@@ -89,6 +99,22 @@ func Download(ctx context.Context, client *http.Client, job *bits.Job, file bits
 	return nil
 }
 
+// budget is what max_download_size leaves for a file beside the others.
+func budget(job *bits.Job, file int) int64 {
+	if job.MaxDownloadSize == nil {
+		return endless
+	}
+	left := *job.MaxDownloadSize
+	for i := range job.Files {
+		if f := &job.Files[i]; f.Number != file && f.Size != nil && !job.OnDemand {
+			left -= *f.Size
+		} else if f.Number != file {
+			left -= f.Done.Len()
+		}
+	}
+	return left
+}
+
 func (d *download) drop() {
 	if d.answer != nil {
 		d.answer.Body.Close()
@@ -104,10 +130,10 @@ func (d *download) plan() (step, error) {
 	switch {
 	case d.temp != nil && d.whole():
 		return d.finish, nil // only the record was missing
-	case d.temp == nil || !provable(d.file.Validator):
+	case d.temp == nil || d.own || !provable(d.file.Validator) || d.file.Renamed && d.file.Validator.LastModified == "":
 		d.file.Reset()
 	}
-	if d.job.Strict && len(d.file.Done) == 0 {
+	if d.strict && len(d.file.Done) == 0 {
 		return d.head, nil
 	}
 	return d.request, nil
@@ -137,8 +163,7 @@ func (d *download) whole() bool {
 	if d.file.Size == nil {
 		return false
 	}
-	_, missing := d.file.Done.Gap(*d.file.Size)
-	return !missing
+	return len(d.file.Done.Gaps(bits.Range{End: *d.file.Size})) == 0
 }
 
 // head is the first request of a strict job: it must tell the size.
@@ -159,37 +184,65 @@ func (d *download) head() (step, error) {
 	return d.request, nil
 }
 
-// request sends a GET for the first gap; its answer tells size and validators.
+// total is the size of the remote file, as far as it is known.
+func (d *download) total() int64 {
+	if v := d.file.Validator; v != nil && v.Size >= 0 {
+		return v.Size
+	}
+	return endless
+}
+
+// request asks for what is to come next; the answer tells size and validators.
 func (d *download) request() (step, error) {
-	header := http.Header{}
-	size := int64(-1)
-	if d.file.Size != nil {
-		size = *d.file.Size
+	d.opened = false
+	var ok bool
+	if d.layout, ok = layoutOf(d.file.Ranges, d.total()); !ok {
+		return nil, d.outside(d.total())
 	}
-	d.want, _ = d.file.Done.Gap(size)
-	if !d.stream {
-		if d.want.End == size {
-			d.want.End = -1 // to the end, wherever that is now
-		}
-		if d.want.End > 0 {
-			header.Set("Range", fmt.Sprintf("bytes=%d-%d", d.want.Start, d.want.End-1))
-		} else {
-			header.Set("Range", fmt.Sprintf("bytes=%d-", d.want.Start))
-		}
+	next := d.wanted()
+	if len(next) == 0 {
+		return nil, nil
 	}
-	if v := d.file.Validator; v != nil && len(d.file.Done) > 0 {
-		if v.ETag != "" {
-			header.Set("If-Range", v.ETag)
-		} else {
-			header.Set("If-Range", v.LastModified)
+	header, v := http.Header{}, d.file.Validator
+	d.ask = nil
+	if !d.stream && !d.own {
+		most := maxRanges
+		if d.single {
+			most = 1
 		}
+		d.ask = d.layout.remote(next, most)
+		if last := &d.ask[len(d.ask)-1]; last.End == d.total() {
+			last.End = endless // to the end, wherever that is now
+		}
+		header.Set("Range", rangeHeader(d.ask))
 	}
-	answer, err := d.do(http.MethodGet, header)
+	switch {
+	case len(d.file.Done) == 0:
+	case v.ETag != "" && !d.file.Renamed: // the ETag of another URL proves nothing
+		header.Set("If-Range", v.ETag)
+	default:
+		header.Set("If-Range", v.LastModified)
+	}
+	answer, err := d.do(cmp.Or(d.job.HTTPMethod, http.MethodGet), header)
 	if err != nil {
 		return nil, err
 	}
+	answer.Body = watch(answer.Body)
 	d.answer = answer
+	d.file.ResponseHeaders = headersOf(answer)
 	return d.check, nil
+}
+
+// wanted is what is to come next, in the local file; none: all is there that is to be there.
+func (d *download) wanted() []bits.Range {
+	size := d.layout.size()
+	if d.file.Size != nil {
+		size = *d.file.Size
+	}
+	if size < 0 {
+		size = endless
+	}
+	return wanted(&d.file, d.job.OnDemand, size)
 }
 
 func (d *download) do(method string, header http.Header) (*http.Response, error) {
@@ -261,201 +314,46 @@ func (d *download) status(answer *http.Response) error {
 	return d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
 }
 
-// check holds the answer against what was asked and what was recorded, before a byte is written.
-func (d *download) check() (step, error) {
-	a := d.answer
-	d.fresh = false
-	switch a.StatusCode {
-	case http.StatusPartialContent:
-		return d.checkPart()
-	case http.StatusOK:
-		switch {
-		case !d.job.Strict || a.ContentLength == 0:
-		case len(d.file.Done) > 0:
-			return d.changed, nil // that is how If-Range says that the file has changed
-		case a.Request.Header.Get("Range") != "":
-			return nil, d.fault(hresult.BG_E_INSUFFICIENT_RANGE_SUPPORT, "the server or a proxy ignores ranges")
-		}
-		// The server has no ranges, or the file has changed: a new beginning either way.
-		d.begin(0, a.ContentLength, a.ContentLength)
-		return d.open, nil
-	case http.StatusRequestedRangeNotSatisfiable:
-		_, _, total, ok := contentRange(a.Header.Get("Content-Range"))
-		switch {
-		case ok && total == 0:
-			d.begin(0, 0, 0) // an empty file has no range to give; the body is an error page
-			return d.open, nil
-		case len(d.file.Done) > 0:
-			return d.changed, nil
-		case !d.stream:
-			return d.distrust, nil
-		}
-		return nil, d.status(a)
-	case http.StatusPreconditionFailed:
-		if len(d.file.Done) > 0 {
-			return d.changed, nil
-		}
-	}
-	return nil, d.status(a)
-}
-
-func (d *download) checkPart() (step, error) {
-	a := d.answer
-	start, end, total, ok := contentRange(a.Header.Get("Content-Range"))
-	switch {
-	case d.stream:
-		return nil, d.fault(hresult.BG_E_INVALID_SERVER_RESPONSE, "the server sent a part of the file, though the whole was asked for")
-	case !ok || start != d.want.Start || d.want.End > 0 && end > d.want.End || total < 0 || a.ContentLength >= 0 && a.ContentLength != end-start:
-		return d.distrust, nil
-	case len(d.file.Done) == 0:
-		d.begin(start, end-start, total)
-		return d.open, nil
-	case !same(d.file.Validator, a, total):
-		return d.changed, nil
-	}
-	d.at, d.length = start, end-start
-	return d.open, nil
-}
-
-// begin takes the answer as a new beginning, and writes down what proves the version.
-func (d *download) begin(at, length, total int64) {
-	d.file.Reset()
-	d.at, d.length, d.fresh = at, length, true
-	if total >= 0 {
-		d.file.Size = &total
-	}
-	d.file.Validator = validatorOf(d.answer, total)
-}
-
-// distrust reads a file in one stream: the server's ranges are not what they say.
-func (d *download) distrust() (step, error) {
-	if d.job.Strict {
-		return nil, d.fault(hresult.BG_E_INVALID_SERVER_RESPONSE, "asked for the bytes from %d, it sent %q", d.want.Start, d.answer.Header.Get("Content-Range"))
-	}
-	d.stream = true
-	return d.restart(nil)
-}
-
-// changed begins anew: the remote file is not the one that was begun.
-func (d *download) changed() (step, error) {
-	return d.restart(d.fault(hresult.BG_E_REMOTE_FILE_CHANGED, "it changed %d times during the transfer", d.restarts+1))
-}
-
-// restart drops what is there; too many times in one run are an error.
-func (d *download) restart(often error) (step, error) {
-	d.drop()
-	d.file.Reset()
-	if d.restarts++; d.restarts > maxRestarts && often != nil {
-		return nil, often
-	}
-	return d.request, nil
-}
-
 // open records the beginning, then makes the temporary file, or empties the one that is open.
 func (d *download) open() (step, error) {
+	if d.file.Size != nil && *d.file.Size > d.budget && !d.job.OnDemand {
+		return nil, d.limit()
+	}
+	first := d.fresh && d.job.HighPerformance && !d.file.Made
+	if first { // it is the job's own from the record on, so it is made before
+		var err error
+		if d.temp, err = tempfile.CreateAt(d.file.Temporary, !d.job.NoReplace); err != nil {
+			return nil, err
+		}
+		d.file.Made = true
+	}
 	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && provable(d.file.Validator)); err != nil {
+		if first {
+			tempfile.Remove(d.file.Temporary)
+		}
 		return nil, err
 	}
-	d.report.Received(d.file.Number, d.at)
+	d.opened = true
+	d.report.Received(d.file.Number, d.file.Done.Len())
 	if !d.fresh {
 		return d.copy, nil
 	}
 	var err error
-	if d.temp != nil {
+	switch {
+	case d.temp != nil:
 		err = d.temp.Truncate(0)
-	} else {
+	case d.job.HighPerformance:
+		d.temp, err = tempfile.CreateAt(d.file.Temporary, true)
+	default:
 		d.temp, err = tempfile.Create(d.file.Temporary)
 	}
-	if err == nil && d.file.Size != nil {
+	if err == nil && d.file.Size != nil && !d.job.OnDemand {
 		err = d.temp.Preallocate(*d.file.Size)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if d.length == 0 {
-		d.drop()
-		return d.finish, nil
-	}
 	return d.copy, nil
-}
-
-// copy is the only loop that moves bytes.
-// It writes no more than the answer said it would send.
-func (d *download) copy() (step, error) {
-	ctx, stall := context.WithCancelCause(d.ctx)
-	defer stall(nil)
-	answer := d.answer.Body
-	watch := time.AfterFunc(StallTime, func() {
-		stall(transport.ErrStalled(StallTime))
-		answer.Close()
-	})
-	defer watch.Stop()
-	body := io.Reader(answer)
-	if d.length >= 0 {
-		body = io.LimitReader(answer, d.length)
-	}
-	marks := checkpoints{d: d, last: time.Now()}
-	buf := make([]byte, bufferSize)
-	at, n := d.at, 0
-	flush := func() error {
-		if n == 0 {
-			return nil
-		}
-		watch.Stop() // a slow disk is no silence of the server
-		defer watch.Reset(StallTime)
-		if _, err := d.temp.WriteAt(buf[:n], at); err != nil {
-			return err
-		}
-		d.file.Done = d.file.Done.Add(bits.Range{Start: at, End: at + int64(n)})
-		at, n = at+int64(n), 0
-		return marks.offer()
-	}
-	var failure error
-	for failure == nil {
-		m, err := body.Read(buf[n:])
-		n += m
-		watch.Reset(StallTime)
-		d.report.Received(d.file.Number, at+int64(n))
-		if n == len(buf) || err != nil || n > 0 && marks.due() {
-			failure = flush()
-		}
-		if err == io.EOF {
-			break
-		} else if err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause
-			}
-			failure = errors.Join(failure, transport.Error(err, d.file.RemoteName))
-		}
-	}
-	if d.length < 0 && failure == nil {
-		d.file.Size = &at // it ended where it ended
-	}
-	if failure == nil && d.length >= 0 && at != d.at+d.length {
-		failure = transport.Error(io.ErrUnexpectedEOF, d.file.RemoteName)
-	}
-	excess := 0
-	if failure == nil && d.length >= 0 && d.answer.ContentLength < 0 {
-		excess, _ = answer.Read(buf[:1])
-	}
-	if err := marks.wait(); failure == nil {
-		failure = err
-	}
-	switch {
-	case failure != nil:
-		marks.record(false) // what has arrived stays
-		return nil, failure
-	case excess > 0, !d.whole() && !provable(d.file.Validator): // the next piece may be of another version
-		return d.distrust, nil
-	}
-	d.drop()
-	if d.whole() {
-		return d.finish, nil
-	}
-	if err := marks.record(false); err != nil {
-		return nil, err
-	}
-	return d.request, nil
 }
 
 // finish makes the file whole: its length, its mode, its time, stable storage, the record.

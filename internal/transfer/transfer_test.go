@@ -29,13 +29,14 @@ import (
 //
 //	job       properties of the job
 //	have      what is there before: the fields of the file, and its bytes under "text"
+//	then      what is recorded of the file at the end: its details, without ranges and response headers
 //	request   what we send: the first line without its version, and the headers that matter; once for each request
-//	response  what the server sends; a body without Content-Length and without chunks ends with the connection
+//	response  what the server sends; a body without Content-Length and without chunks ends with the connection; the length ? is counted
 //	want      the whole file at the end; or
-//	error     the code of the error, and then
-//	kept      the bytes that are recorded as done
+//	kept      the bytes that are recorded as done, of a file that is not whole, and perhaps
+//	error     the code of the error
 type exchange struct {
-	job, have         string
+	job, have, then   string
 	requests          []string
 	responses         []string
 	want, error, kept *string
@@ -55,6 +56,8 @@ func read(t *testing.T, name string) exchange {
 			x.job = text
 		case "have":
 			x.have = text
+		case "then":
+			x.then = line
 		case "request":
 			x.requests = append(x.requests, line)
 		case "response":
@@ -140,9 +143,10 @@ func (s *server) talk(c net.Conn) {
 		}
 		head, body, _ := strings.Cut(answer, "\n\n")
 		head = strings.ReplaceAll(head, "ORIGIN", "http://"+c.LocalAddr().String())
-		if strings.Contains(head, "chunked") {
+		if strings.Contains(head, "chunked") || strings.Contains(head, "multipart") {
 			body = strings.ReplaceAll(body, "\n", "\r\n")
 		}
+		head = strings.ReplaceAll(head, "Content-Length: ?", fmt.Sprintf("Content-Length: %d", len(body)))
 		io.WriteString(c, strings.ReplaceAll(head, "\n", "\r\n")+"\r\n\r\n"+body)
 		var n int
 		if _, after, ok := strings.Cut(head, "Content-Length: "); ok {
@@ -199,9 +203,11 @@ func play(t *testing.T, x exchange) {
 		if err := json.Unmarshal([]byte(x.have), &have); err != nil {
 			t.Fatal(err)
 		}
-		file.Size, file.Validator, file.Done = have.Size, have.Validator, have.Done
-		if err := os.WriteFile(file.Temporary, []byte(have.Text), 0o600); err != nil {
-			t.Fatal(err)
+		file.Size, file.Validator, file.Done, file.FileDetails = have.Size, have.Validator, have.Done, have.FileDetails
+		if have.Text != "" {
+			if err := os.WriteFile(file.Temporary, []byte(have.Text), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	r := &record{file: file}
@@ -215,23 +221,32 @@ func play(t *testing.T, x exchange) {
 		t.Errorf("requests:\n%s\nwant:\n%s", strings.Join(heard, "\n--\n"), strings.Join(x.requests, "\n--\n"))
 	}
 	there, _ := os.ReadFile(file.Temporary)
-	if x.error != nil {
-		if code := bits.AsError(err).Code; err == nil || code.String()+" "+code.Name() != *x.error {
-			t.Errorf("error %v %s: %v, want %s", bits.AsError(err).Code, bits.AsError(err).Code.Name(), err, *x.error)
+	if x.then != "" {
+		details := r.file.FileDetails
+		details.Ranges, details.ResponseHeaders = nil, ""
+		if text, err := json.Marshal(details); err != nil || string(text) != x.then {
+			t.Errorf("recorded: %s (%v), want %s", text, err, x.then)
 		}
+	}
+	if x.kept != nil {
 		var kept []byte
 		for _, d := range r.file.Done {
 			kept = append(kept, there[d.Start:d.End]...)
 		}
-		if x.kept != nil && string(kept) != *x.kept {
-			t.Errorf("kept %q, want %q", kept, *x.kept)
+		if string(kept) != *x.kept || r.file.Finished {
+			t.Errorf("kept %q, finished %v, want %q", kept, r.file.Finished, *x.kept)
+		}
+	}
+	if x.error != nil {
+		if code := bits.AsError(err).Code; err == nil || code.String()+" "+code.Name() != *x.error {
+			t.Errorf("error %v %s: %v, want %s", bits.AsError(err).Code, bits.AsError(err).Code.Name(), err, *x.error)
 		}
 		return
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x.want == nil || string(there) != *x.want || !r.file.Finished {
+	if x.kept == nil && (x.want == nil || string(there) != *x.want || !r.file.Finished) {
 		t.Errorf("the file is %q, finished %v; want %q", there, r.file.Finished, *x.want)
 	}
 }

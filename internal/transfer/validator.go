@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +46,30 @@ func same(v *bits.Validator, a *http.Response, total int64) bool {
 	return total == v.Size &&
 		(v.ETag == "" || a.Header.Get("ETag") == v.ETag) &&
 		(v.Modified == "" || modified == v.Modified || modified == "" && v.ETag != "")
+}
+
+// sameElsewhere reports whether what another URL gives is what was begun: by size and by a date that is proof on both sides.
+// The ETag of another URL proves nothing, but where both have one, a difference is taken for one of the content.
+func sameElsewhere(begun, now *bits.Validator) bool {
+	return begun.Size >= 0 && begun.Size == now.Size && begun.LastModified != "" && begun.LastModified == now.LastModified &&
+		(begun.ETag == "" || now.ETag == "" || begun.ETag == now.ETag)
+}
+
+// maxHeaders is how much is kept of the headers of an answer.
+const maxHeaders = 64 << 10
+
+// headersOf writes an answer's status line and headers, sorted by name, each line ended by CRLF; whole lines only.
+func headersOf(a *http.Response) string {
+	text := strings.Builder{}
+	fmt.Fprintf(&text, "%s %s\r\n", a.Proto, a.Status)
+	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
+		for _, value := range a.Header[name] {
+			if text.Len()+len(name)+len(value)+4 <= maxHeaders {
+				fmt.Fprintf(&text, "%s: %s\r\n", name, value)
+			}
+		}
+	}
+	return text.String()
 }
 
 // contentRange reads "bytes 0-99/1000", "bytes 0-99/*" and "bytes */1000" (RFC 9110, section 14.4).

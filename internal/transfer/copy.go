@@ -1,0 +1,174 @@
+package transfer
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/transport"
+)
+
+// watched is a body that is closed when no byte comes for StallTime. The time between two reads does not count: a slow disk is no
+// silence of the server.
+type watched struct {
+	io.ReadCloser
+	timer   *time.Timer
+	stalled atomic.Bool
+}
+
+func watch(body io.ReadCloser) *watched {
+	w := &watched{ReadCloser: body}
+	w.timer = time.AfterFunc(StallTime, func() {
+		w.stalled.Store(true)
+		body.Close()
+	})
+	w.timer.Stop()
+	return w
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	w.timer.Reset(StallTime)
+	n, err := w.ReadCloser.Read(p)
+	w.timer.Stop()
+	if err != nil && w.stalled.Load() {
+		err = transport.ErrStalled(StallTime)
+	}
+	return n, err
+}
+
+// copy moves the bytes of an answer, part by part.
+func (d *download) copy() (step, error) {
+	marks := checkpoints{d: d, last: time.Now()}
+	buf := make([]byte, min(bufferSize, max(d.until(d.first.Range)-d.first.Start, 1)))
+	p, failure := d.first, error(nil)
+	for failure == nil {
+		if failure = d.take(p, buf, &marks); failure == nil {
+			p, failure = d.following()
+		}
+	}
+	malformed := errors.Is(failure, errMalformed)
+	if failure == io.EOF || malformed {
+		failure = nil
+	}
+	if err := marks.wait(); failure == nil {
+		failure = err
+	}
+	switch {
+	case failure != nil:
+		marks.record(false) // what has arrived stays
+		return nil, failure
+	case malformed, !d.whole() && len(d.wanted()) > 0 && !provable(d.file.Validator): // the next piece may be of another version
+		return d.distrust, nil
+	}
+	d.drop()
+	if d.whole() {
+		return d.finish, nil
+	}
+	if err := marks.record(false); err != nil {
+		return nil, err
+	}
+	return d.request, nil
+}
+
+// following is the next part of the answer; io.EOF after the last.
+func (d *download) following() (part, error) {
+	p, err := d.next()
+	switch {
+	case err == nil && (p.total != d.first.total || !d.asked(p)):
+		err = errMalformed
+	case err != nil && err != io.EOF && !errors.Is(err, errMalformed):
+		err = transport.Error(err, d.file.RemoteName)
+	}
+	return p, err
+}
+
+// until is the end of what is wanted of a stretch of the remote file; its start if nothing is.
+func (d *download) until(r bits.Range) int64 {
+	end := r.Start
+	for _, s := range d.layout.local(r) {
+		for _, gap := range missing(&d.file, d.job.OnDemand, s.here()) {
+			end = max(end, s.there(gap).End)
+		}
+	}
+	return end
+}
+
+// take is the only loop that moves bytes: what is wanted of a part goes where it belongs, the rest nowhere.
+// It writes no more than the answer said it would send.
+func (d *download) take(p part, buf []byte, marks *checkpoints) error {
+	end := d.until(p.Range)
+	body := io.LimitReader(p.body, end-p.Start)
+	at, n := p.Start, 0
+	for {
+		m, err := body.Read(buf[n:])
+		n += m
+		d.report.Received(d.file.Number, d.file.Done.Len()+d.wants(at, n))
+		var failure error
+		if n == len(buf) || err != nil || n > 0 && marks.due() {
+			if failure = d.put(buf[:n], at); failure == nil {
+				failure = marks.offer()
+			}
+			at, n = at+int64(n), 0
+		}
+		if err == io.EOF && failure == nil {
+			break
+		} else if err != nil && err != io.EOF {
+			failure = errors.Join(failure, transport.Error(err, d.file.RemoteName))
+		}
+		if failure != nil {
+			return failure
+		}
+	}
+	switch {
+	case at < end && p.End == endless:
+		return d.ended(at)
+	case at < end:
+		return transport.Error(io.ErrUnexpectedEOF, d.file.RemoteName)
+	case end == p.End && d.answer.ContentLength < 0:
+		if excess, _ := p.body.Read(buf[:1]); excess > 0 {
+			return errMalformed
+		}
+	}
+	return nil
+}
+
+// wants counts what is wanted of n bytes of the remote file.
+func (d *download) wants(at int64, n int) (count int64) {
+	for _, s := range d.layout.local(bits.Range{Start: at, End: at + int64(n)}) {
+		for _, gap := range missing(&d.file, d.job.OnDemand, s.here()) {
+			count += gap.End - gap.Start
+		}
+	}
+	return count
+}
+
+// put writes bytes of the remote file.
+func (d *download) put(b []byte, at int64) error {
+	for _, s := range d.layout.local(bits.Range{Start: at, End: at + int64(len(b))}) {
+		for _, gap := range missing(&d.file, d.job.OnDemand, s.here()) {
+			if d.file.Done.Len()+gap.End-gap.Start > d.budget {
+				return d.limit()
+			}
+			from := s.there(gap)
+			if _, err := d.temp.WriteAt(b[from.Start-at:from.End-at], gap.Start); err != nil {
+				return err
+			}
+			d.file.Done = d.file.Done.Add(gap)
+		}
+	}
+	return nil
+}
+
+// ended learns the size of a file from its end.
+func (d *download) ended(total int64) error {
+	l, ok := layoutOf(d.file.Ranges, total)
+	if !ok {
+		return d.fault(hresult.BG_E_INVALID_RANGE, "a range lies outside of its %d bytes", total)
+	}
+	size := l.size()
+	d.layout, d.file.Size = l, &size
+	return nil
+}

@@ -94,10 +94,13 @@ func (r rule) allows(what string, j *bits.Job) error {
 
 // settable returns the error of a job that is too far.
 func (r rule) settable(what string, j *bits.Job) error {
+	if err := r.allows(what, j); err != nil {
+		return err // for good, so it is said first
+	}
 	if r.until.over(j) {
 		return bits.Errorf(r.late, "cannot set %s of job %s: %s", what, j.ID, momentNames[r.until]).WithHint("make a new job, and set it at once")
 	}
-	return r.allows(what, j)
+	return nil
 }
 
 // notFinal is the rule of everything that changes a job.

@@ -76,10 +76,11 @@ var pages = map[string]func(o *origin, w http.ResponseWriter, r *http.Request){
 		w.Write(content)
 	},
 	// The header fields of the request are the content.
-	"echo": func(_ *origin, w http.ResponseWriter, r *http.Request) {
-		var b bytes.Buffer
-		fmt.Fprintf(&b, "%s|%s|%s", r.Method, r.Header.Get("X-Mine"), r.Header.Get("User-Agent"))
-		http.ServeContent(w, r, "", modified, bytes.NewReader(b.Bytes()))
+	"echo": func(_ *origin, w http.ResponseWriter, r *http.Request) { echo(w, r) },
+	// The same, when the gate is opened.
+	"deadecho": func(o *origin, w http.ResponseWriter, r *http.Request) {
+		o.wait(r)
+		echo(w, r)
 	},
 	// Elsewhere is a good server.
 	"moved": func(_ *origin, w http.ResponseWriter, r *http.Request) {
@@ -95,6 +96,11 @@ var pages = map[string]func(o *origin, w http.ResponseWriter, r *http.Request){
 			http.NotFound(w, r)
 		}
 	},
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	b := fmt.Appendf(nil, "%s|%s|%s", r.Method, r.Header.Get("X-Mine"), r.Header.Get("User-Agent"))
+	http.ServeContent(w, r, "", modified, bytes.NewReader(b))
 }
 
 func whole(w http.ResponseWriter, r *http.Request) {

@@ -56,22 +56,69 @@ func Port(t testing.TB) int {
 
 var ports sync.Map
 
-// Nginx is an nginx of its own.
-type Nginx struct {
+// WebServer is a real web server in a process of its own.
+type WebServer struct {
 	Dir  string // its prefix; the folder www in it holds the files
 	t    testing.TB
-	path string
+	args []string
 	cmd  *exec.Cmd
 	port int
 }
 
+func newWebServer(t testing.TB, port int) WebServer {
+	t.Helper()
+	s := WebServer{Dir: Dir(t), t: t, port: port}
+	os.Chmod(s.Dir, 0o755)
+	Must(t, os.MkdirAll(filepath.Join(s.Dir, "www"), 0o755), os.MkdirAll(filepath.Join(s.Dir, "tmp"), 0o777))
+	os.Chmod(filepath.Join(s.Dir, "tmp"), 0o777)
+	return s
+}
+
+// Start starts it and waits until it answers.
+func (s *WebServer) Start() {
+	s.t.Helper()
+	s.cmd = exec.Command(s.args[0], s.args[1:]...)
+	s.cmd.Stderr = os.Stderr
+	s.cmd.SysProcAttr = dieWithParent()
+	Must(s.t, s.cmd.Start())
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port)); err == nil {
+			c.Close()
+			return
+		}
+	}
+	log, _ := os.ReadFile(filepath.Join(s.Dir, "error.log"))
+	s.t.Fatalf("%s does not answer: %s", s.args[0], log)
+}
+
+// Kill ends it at once.
+func (s *WebServer) Kill() {
+	if s.cmd != nil {
+		s.cmd.Process.Signal(syscall.SIGKILL)
+		s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+// File puts a file into its folder, with a time that is an hour old.
+func (s *WebServer) File(name string, data []byte) { s.FileAt(name, data, time.Now().Add(-time.Hour)) }
+
+// FileAt puts a file into its folder, with a time.
+func (s *WebServer) FileAt(name string, data []byte, at time.Time) {
+	s.t.Helper()
+	path := filepath.Join(s.Dir, "www", name)
+	temp := path + ".new"
+	Must(s.t, os.WriteFile(temp, data, 0o644), os.Chtimes(temp, at, at), os.Rename(temp, path))
+}
+
+// Nginx is an nginx.
+type Nginx struct{ WebServer }
+
 // StartNginx starts an nginx whose configuration is %s in its block http; it answers at the port given when it is ready.
 func StartNginx(t testing.TB, port int, servers string) *Nginx {
 	t.Helper()
-	n := &Nginx{Dir: Dir(t), t: t, path: Need(t, "nginx"), port: port}
-	os.Chmod(n.Dir, 0o755)
-	Must(t, os.MkdirAll(filepath.Join(n.Dir, "www"), 0o755), os.MkdirAll(filepath.Join(n.Dir, "tmp"), 0o777))
-	os.Chmod(filepath.Join(n.Dir, "tmp"), 0o777)
+	n := &Nginx{newWebServer(t, port)}
+	n.args = []string{Need(t, "nginx"), "-p", n.Dir, "-e", filepath.Join(n.Dir, "error.log"), "-c", filepath.Join(n.Dir, "nginx.conf")}
 	n.Configure(servers)
 	n.Start()
 	t.Cleanup(n.Kill)
@@ -86,41 +133,6 @@ func (n *Nginx) Configure(servers string) {
 	}
 	conf := fmt.Sprintf("daemon off;\nmaster_process off;\nworker_processes 1;\npid %[1]s/pid;\nerror_log %[1]s/error.log;\nevents { worker_connections 512; }\nhttp {\naccess_log %[1]s/access.log;\nsendfile on;\nroot %[1]s/www;\n%[2]s\n%[3]s\n}\n", n.Dir, temp, servers)
 	Must(n.t, os.WriteFile(filepath.Join(n.Dir, "nginx.conf"), []byte(conf), 0o644))
-}
-
-// Start starts it and waits until it answers.
-func (n *Nginx) Start() {
-	n.t.Helper()
-	n.cmd = exec.Command(n.path, "-p", n.Dir, "-e", filepath.Join(n.Dir, "error.log"), "-c", filepath.Join(n.Dir, "nginx.conf"))
-	n.cmd.Stderr = os.Stderr
-	n.cmd.SysProcAttr = dieWithParent()
-	Must(n.t, n.cmd.Start())
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", n.port)); err == nil {
-			c.Close()
-			return
-		}
-	}
-	log, _ := os.ReadFile(filepath.Join(n.Dir, "error.log"))
-	n.t.Fatalf("nginx does not answer: %s", log)
-}
-
-// Kill ends it at once.
-func (n *Nginx) Kill() {
-	if n.cmd != nil {
-		n.cmd.Process.Signal(syscall.SIGKILL)
-		n.cmd.Wait()
-		n.cmd = nil
-	}
-}
-
-// File puts a file into its folder, with a time that is an hour old.
-func (n *Nginx) File(name string, data []byte) {
-	n.t.Helper()
-	path := filepath.Join(n.Dir, "www", name)
-	temp := path + ".new"
-	old := time.Now().Add(-time.Hour)
-	Must(n.t, os.WriteFile(temp, data, 0o644), os.Chtimes(temp, old, old), os.Rename(temp, path))
 }
 
 // Pair writes a certificate and its key, and returns the directives that use them.

@@ -6,6 +6,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,6 +57,7 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 	now := time.Now()
 	for _, j := range jobs {
 		q.turn++
+		j.HTTPMethod = cmp.Or(j.HTTPMethod, contract.DefaultMethod(j.Type)) // there was none to choose in older versions
 		// A time that a wrong clock has put far ahead is not waited for.
 		if j.TransientSince != nil && j.TransientSince.After(now) {
 			j.TransientSince = &now

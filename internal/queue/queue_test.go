@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,5 +165,65 @@ func TestTimersAreMonotonic(t *testing.T) {
 				t.Errorf("%s: %v", name, at)
 			}
 		}
+	}
+}
+
+// A run that its owner's change has stopped says nothing more of the file: what it knows is of the old name.
+func TestReportsAfterAChangeCountForNothing(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	run := begin(t, q, job.ID)
+	f := job.Files[0]
+	f.Validator = &bits.Validator{ETag: `"1"`}
+	must(t, run.Contact(f, true))
+	i := slices.IndexFunc(contract.Operations(), func(o contract.Operation) bool { return o.Name == "set-remote-name" })
+	call, err := contract.Operations()[i].Read(bits.RawMessage(`{"remote_name":"http://other/a"}`), 0)
+	must(t, err)
+	done := make(chan error)
+	go func() {
+		_, err := q.Do(job.ID, call, contract.Caller{Owner: "me"})
+		done <- err
+	}()
+	<-run.Context().Done()
+	if err := run.Contact(f, true); !errors.Is(err, queue.ErrYield) {
+		t.Errorf("Contact after the change: %v", err)
+	}
+	must(t, run.Checkpoint(0, bits.Ranges{{Start: 0, End: 5}}, 0, false)) // of the version that was begun, which may be the same there
+	run.End(queue.ErrYield, 0)
+	must(t, <-done)
+	now, err := q.Get(job.ID)
+	must(t, err)
+	if f := now.Files[0]; f.RemoteName != "http://other/a" || !f.Renamed || f.Done.Len() != 5 || now.State != bits.StateQueued {
+		t.Errorf("%v, %+v", now.State, f)
+	}
+}
+
+// What a run reports changes no job that was handed out before.
+func TestReportsChangeNoJobHandedOut(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	run := begin(t, q, job.ID)
+	before, err := q.Get(job.ID)
+	must(t, err)
+	must(t, run.Contact(job.Files[0], true), run.Checkpoint(0, nil, 0, true))
+	if before.Files[0].Finished {
+		t.Error("it was changed")
+	}
+	if f, ok := run.Next(func(f *bits.File) bool { return !f.Finished }); !ok || f.Number != 1 {
+		t.Errorf("the next file is %d, %v", f.Number, ok)
+	}
+}
+
+// In on-demand mode a run that has fetched what was requested leaves the job SUSPENDED.
+func TestSatisfied(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job, err := q.Create(contract.Caller{Owner: "me"}, bits.Spec{Resume: true, Properties: map[string]bits.RawMessage{"on_demand_mode": bits.RawMessage("true")}, Files: []bits.FileSpec{{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}}})
+	must(t, err)
+	begin(t, q, job.ID).End(nil, -1)
+	if now, err := q.Get(job.ID); err != nil || now.State != bits.StateSuspended {
+		t.Errorf("%v, %v", now.State, err)
 	}
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -29,6 +30,7 @@ type Run struct {
 	done     chan struct{}
 	accepted []store.Accepted // certificates that the next record of the job writes
 	next     int              // the files before it are done with
+	answered string           // the headers of the answer that is the error
 	version  *bits.Validator  // of the file under way, as Contact recorded it
 	file     atomic.Int64     // the file under way
 	received atomic.Int64     // its bytes that have arrived
@@ -120,6 +122,13 @@ func (r *Run) current() error {
 		return ErrYield
 	}
 	return nil
+}
+
+// Answered keeps the headers of an answer that is no content, for the record of the error that follows.
+func (r *Run) Answered(headers string) {
+	r.q.mu.Lock()
+	defer r.q.mu.Unlock()
+	r.answered = headers
 }
 
 // Resumable reports whether the file under way goes on where it was, if the run is stopped.
@@ -236,7 +245,9 @@ func (r *Run) End(err error, file int) {
 			return move(j, bits.Yield)
 		}
 		if file >= 0 {
-			c.Files = []*bits.File{&j.Files[file]}
+			f := &j.Files[file]
+			f.ResponseHeaders = cmp.Or(r.answered, f.ResponseHeaders)
+			c.Files = []*bits.File{f}
 		}
 		return failed(j, jobError(j, err, file), err)
 	})

@@ -113,8 +113,9 @@ func (d *download) checkWhole() (step, error) {
 		d.drop()
 		return d.request, nil
 	}
-	d.file.NoRanges = d.file.NoRanges || refused && len(d.ask) == 1
-	if d.job.OnDemand && length != 0 {
+	demanded := d.job.OnDemand && length != 0
+	d.file.NoRanges = d.file.NoRanges || demanded || refused && len(d.ask) == 1
+	if demanded {
 		return nil, d.noRandomAccess("its server gives the whole file only")
 	}
 	d.first, d.next = part{bits.Range{End: length}, length, d.answer.Body}, none
@@ -157,7 +158,7 @@ func (d *download) begin(total int64) (step, error) {
 	var ok bool
 	d.layout, ok = layoutOf(d.file.Ranges, d.total())
 	switch {
-	case !ok || d.clip():
+	case !ok || d.clip() && d.job.OnDemand:
 		return nil, d.outside(total)
 	case !d.layout.settled():
 		return nil, d.fault(hresult.BG_E_MISSING_FILE_SIZE, "the server does not tell its size, and a range that goes to the end stands before others")
@@ -182,7 +183,7 @@ func (d *download) clip() (outside bool) {
 	return outside
 }
 
-// outside is the error of a range that is not in the file. A request for one is forgotten, so that the job can go on.
+// outside is the error of a range that is not in the file. A request for one, in on-demand mode, is forgotten, so that the job can go on.
 func (d *download) outside(total int64) error {
 	if d.file.Ranges == nil {
 		if err := d.report.Contact(d.file, false); err != nil {
@@ -196,7 +197,7 @@ func (d *download) outside(total int64) error {
 func (d *download) beyond(total int64) (step, error) {
 	d.file.Reset()
 	d.file.Validator = &bits.Validator{Size: total} // for the size alone
-	if _, ok := layoutOf(d.file.Ranges, total); !ok || d.clip() {
+	if _, ok := layoutOf(d.file.Ranges, total); !ok || d.clip() && d.job.OnDemand {
 		d.file.Validator = nil
 		return nil, d.outside(total)
 	}

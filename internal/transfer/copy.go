@@ -42,7 +42,11 @@ func (w *watched) Read(p []byte) (int, error) {
 // copy moves the bytes of an answer, part by part.
 func (d *download) copy() (step, error) {
 	marks := checkpoints{d: d, last: time.Now()}
-	buf := make([]byte, min(bufferSize, max(d.until(d.first.Range)-d.first.Start, 1)))
+	size := max(d.until(d.first.Range)-d.first.Start, 1)
+	if len(d.ask) > 1 {
+		size = bufferSize // other parts may be larger
+	}
+	buf := make([]byte, min(bufferSize, size))
 	p, failure := d.first, error(nil)
 	for failure == nil {
 		if failure = d.take(p, buf, &marks); failure == nil {

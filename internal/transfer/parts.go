@@ -78,8 +78,10 @@ func (b *byteRanges) delimit() error {
 		if _, err := io.Copy(io.Discard, b.body); err != nil {
 			return err
 		}
-		if line, err := b.line(); err != nil || line != "" {
-			return errors.Join(errMalformed, err)
+		if line, err := b.line(); err != nil {
+			return err
+		} else if line != "" {
+			return errMalformed
 		}
 		most = 0
 	}

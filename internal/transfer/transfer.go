@@ -42,6 +42,8 @@ type Reporter interface {
 	Contact(f bits.File, resumable bool) error
 	// Checkpoint tells which stretches are on stable storage, and whether they are all.
 	Checkpoint(file int, done bits.Ranges, size int64, finished bool) error
+	// Answered tells the headers of an answer that is no content; an error follows.
+	Answered(headers string)
 	// Received tells how many bytes have arrived.
 	Received(file int, n int64)
 }
@@ -311,6 +313,7 @@ func (d *download) status(answer *http.Response) error {
 		d.report.Contact(d.file, true) // a refused redirect is reported in the remote name (SetSecurityFlags)
 		return bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot fetch %s: it is redirected to %s, and the job follows no redirects", from, to).In(bits.ContextRemoteFile)
 	}
+	d.report.Answered(headersOf(answer))
 	return d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
 }
 

@@ -95,6 +95,8 @@ func (r *record) Checkpoint(_ int, done bits.Ranges, _ int64, finished bool) err
 	return nil
 }
 
+func (r *record) Answered(string) {}
+
 func (r *record) Received(int, int64) {}
 
 // matter are the headers that a request is compared by.
@@ -261,15 +263,18 @@ func FuzzResponse(f *testing.F) {
 		}
 		for _, file := range archive.Files {
 			if file.Name == "response" {
-				f.Add([]byte(strings.ReplaceAll(string(file.Data), "\n", "\r\n")))
+				for kind := range byte(3) {
+					f.Add([]byte(strings.ReplaceAll(string(file.Data), "\n", "\r\n")), kind)
+				}
 			}
 		}
 	}
-	f.Fuzz(func(t *testing.T, answer []byte) {
+	ranges := [][]bits.FileRange{nil, {{Offset: 10, Length: 3}, {Offset: 30, Length: 2}, {Offset: 20, Length: 4}}, {{Offset: 30, Length: bits.ToEOF}, {Offset: 0, Length: 2}}}
+	f.Fuzz(func(t *testing.T, answer []byte, kind byte) {
 		if bytes.Contains(bytes.ToLower(answer), []byte("location")) {
 			t.Skip("it could lead anywhere")
 		}
-		job, err := contract.NewJob(bits.Spec{Files: []bits.FileSpec{{RemoteName: "http://origin/f", LocalName: "/f"}}}, contract.Caller{})
+		job, err := contract.NewJob(bits.Spec{Files: []bits.FileSpec{{RemoteName: "http://origin/f", LocalName: "/f", Ranges: ranges[int(kind)%len(ranges)]}}}, contract.Caller{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,6 +285,9 @@ func FuzzResponse(f *testing.F) {
 		err = transfer.Download(context.Background(), transfer.Client(rt, job), job, file, r)
 		if err == nil && !r.file.Finished {
 			t.Error("no error, and not finished")
+		}
+		if n := r.file.TransferredBytes(); err == nil && r.file.Ranges != nil && (n == 0 || r.file.Size != nil && n != *r.file.Size) {
+			t.Errorf("%d bytes of %v", n, r.file.Ranges)
 		}
 	})
 }

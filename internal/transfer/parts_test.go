@@ -1,0 +1,158 @@
+package transfer
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"bits"
+)
+
+// FuzzParts lets a server send any frame: nothing may panic, no part is longer than it says, and the end comes.
+func FuzzParts(f *testing.F) {
+	f.Add([]byte("\r\n--x\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-2/9\r\n\r\nabc\r\n--x\r\nContent-Range: bytes 5-5/9\r\n\r\nf\r\n--x--\r\n"), true)
+	f.Add([]byte("--x\nContent-range: bytes 0-2/9\n\nabc\n--x--"), false)
+	f.Add([]byte("preamble\r\n--x \r\nContent-Range: bytes 0-2/*\r\n\r\nabc"), false)
+	f.Fuzz(func(t *testing.T, body []byte, strict bool) {
+		for _, r := range []io.Reader{bytes.NewReader(body), iotest.OneByteReader(bytes.NewReader(body))} {
+			b := &byteRanges{r: bufio.NewReader(r), delimiter: "--x", strict: strict}
+			total := 0
+			for {
+				p, err := b.next()
+				if err == io.EOF || errors.Is(err, errMalformed) {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				text, err := io.ReadAll(p.body)
+				if err != nil || int64(len(text)) > p.End-p.Start || p.Start < 0 || p.End > p.total {
+					t.Fatalf("%d bytes of %+v, %v", len(text), p, err)
+				}
+				if total += len(text); total > len(body) {
+					t.Fatal("more bytes than there are")
+				}
+			}
+		}
+	})
+}
+
+// An error of the connection is no fault of the frame.
+func TestPartsOfABrokenConnection(t *testing.T) {
+	const text = "--x\r\nContent-Range: bytes 0-2/9\r\n\r\nabc\r\n--x\r\nContent-Range: bytes 5-5/9\r\n\r\nf\r\n--x--\r\n"
+	broken := errors.New("broken")
+	for n := range len(text) {
+		b := &byteRanges{r: bufio.NewReader(io.MultiReader(strings.NewReader(text[:n]), iotest.ErrReader(broken))), delimiter: "--x"}
+		err := error(nil)
+		for err == nil {
+			var p part
+			if p, err = b.next(); err == nil {
+				_, err = io.ReadAll(p.body)
+			}
+		}
+		if !errors.Is(err, broken) || errors.Is(err, errMalformed) {
+			t.Errorf("cut after %d: %v", n, err)
+		}
+	}
+}
+
+// model is a file of which the test knows each byte.
+type model struct {
+	ranges []bits.FileRange
+	total  int64
+}
+
+// FuzzLayout holds the layout against the definition: the bytes of the ranges, one after another.
+func FuzzLayout(f *testing.F) {
+	f.Add([]byte{10, 3, 30, 2, 20, 4}, byte(36), byte(5), byte(9))
+	f.Fuzz(func(t *testing.T, b []byte, total, from, n byte) {
+		m := model{total: int64(total)}
+		taken := [512]bool{}
+		for ; len(b) >= 2; b = b[2:] {
+			r := bits.FileRange{Offset: int64(b[0]), Length: int64(b[1] % 16)}
+			free := r.Length > 0
+			for i := r.Offset; i < r.Offset+r.Length; i++ {
+				free = free && !taken[i]
+			}
+			if !free {
+				continue
+			}
+			for i := r.Offset; i < r.Offset+r.Length; i++ {
+				taken[i] = true
+			}
+			m.ranges = append(m.ranges, r)
+		}
+		if m.ranges == nil {
+			t.Skip()
+		}
+		var bytes []int64 // of the remote file, as they stand in the local one
+		inside := true
+		for _, r := range m.ranges {
+			inside = inside && r.Offset+r.Length <= m.total
+			for i := range r.Length {
+				bytes = append(bytes, r.Offset+i)
+			}
+		}
+		l, ok := layoutOf(m.ranges, m.total)
+		if ok != inside {
+			t.Fatalf("%+v: %v", m, ok)
+		}
+		if !ok {
+			return
+		}
+		if l.size() != int64(len(bytes)) {
+			t.Fatalf("%+v: %d bytes", m, l.size())
+		}
+		for _, s := range l.local(bits.Range{Start: int64(from), End: int64(from) + int64(n)}) {
+			for i := range s.length {
+				if at := s.remote + i; at < int64(from) || at >= int64(from)+int64(n) || bytes[s.local+i] != at {
+					t.Fatalf("%+v: %+v", m, s)
+				}
+			}
+		}
+		file := bits.File{Done: bits.Ranges(nil).Add(bits.Range{Start: int64(from), End: int64(from) + int64(n)})}
+		asked := l.remote(wanted(&file, false, l.size()), maxRanges)
+		for i, at := range bytes {
+			if there := int64(i) >= int64(from) && int64(i) < int64(from)+int64(n); there == (len(asked.Gaps(bits.Range{Start: at, End: at + 1})) == 0) && len(m.ranges) <= maxRanges/2 {
+				t.Fatalf("%+v: byte %d is there: %v; asked for %v", m, at, there, asked)
+			}
+		}
+	})
+}
+
+// What is wanted next.
+func TestWanted(t *testing.T) {
+	const size = 100
+	done := bits.Ranges{{Start: 10, End: 20}}
+	for _, c := range []struct {
+		name     string
+		file     bits.FileDetails
+		onDemand bool
+		size     int64
+		want     string
+	}{
+		{"the rest", bits.FileDetails{}, false, size, "bytes=0-9,20-99"},
+		{"without an end", bits.FileDetails{}, false, endless, "bytes=0-9,20-"},
+		{"requested", bits.FileDetails{Requested: bits.Ranges{{Start: 15, End: 25}, {Start: 50, End: 51}}}, false, size, "bytes=20-24,50-50"},
+		{"requested, all there", bits.FileDetails{Requested: bits.Ranges{{Start: 15, End: 20}}}, false, size, "bytes=0-9,20-99"},
+		{"position", bits.FileDetails{Position: 30}, false, size, "bytes=30-99"},
+		{"position at the end", bits.FileDetails{Position: size}, false, size, "bytes=0-9,20-99"},
+		{"position beyond", bits.FileDetails{Position: 2 * size}, false, size, "bytes=0-9,20-99"},
+		{"requested before position", bits.FileDetails{Position: 30, Requested: bits.Ranges{{Start: 0, End: 1}}}, false, size, "bytes=0-0"},
+		{"on demand", bits.FileDetails{Requested: bits.Ranges{{Start: 5, End: 12}}}, true, size, "bytes=5-9"},
+		{"on demand, all there", bits.FileDetails{Position: 30, Requested: bits.Ranges{{Start: 10, End: 12}}}, true, size, "bytes="},
+		{"on demand, nothing", bits.FileDetails{}, true, size, "bytes="},
+	} {
+		f := bits.File{Done: done, FileDetails: c.file}
+		l, _ := layoutOf(nil, c.size)
+		if got := rangeHeader(l.remote(wanted(&f, c.onDemand, c.size), maxRanges)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+		if got := Wants(&f, c.onDemand); got != (c.want != "bytes=") {
+			t.Errorf("%s: Wants is %v", c.name, got)
+		}
+	}
+}

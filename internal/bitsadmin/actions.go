@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"bits"
-	"bits/client"
 	"bits/hresult"
 	"bits/internal/contract"
 	"bits/internal/tempfile"
@@ -30,9 +29,7 @@ func (r *run) job(ctx context.Context, word string) (*bits.Job, error) {
 	var found []*bits.Job
 	for _, filter := range []url.Values{nil, {"all": {"true"}}} {
 		jobs, err := r.Client.Jobs(ctx, filter)
-		if errors.Is(err, bits.ErrAccessDenied) {
-			break // he has none but his own
-		} else if err != nil {
+		if err != nil && !errors.Is(err, bits.ErrAccessDenied) { // who may not see those of others has none but his own
 			return nil, err
 		}
 		for i := range jobs {
@@ -69,9 +66,12 @@ func (r *run) print(a answer) error {
 	return nil
 }
 
-// done confirms a call, and tells of a code that is no plain success.
-func (r *run) done(code hresult.Code, format string, args ...any) error {
-	if code == hresult.S_FALSE {
+// done confirms a call that went well, and tells of a code that is no plain success.
+func (r *run) done(code hresult.Code, err error, format string, args ...any) error {
+	switch {
+	case err != nil:
+		return err
+	case code == hresult.S_FALSE:
 		r.say("Nothing had to be changed.")
 		return nil
 	}
@@ -82,138 +82,65 @@ func (r *run) done(code hresult.Code, format string, args ...any) error {
 	return nil
 }
 
-// get prints a property of a job.
-func get[T any](property string, show func(T) answer) action {
-	return func(ctx context.Context, r *run, o operands) error {
-		j, err := r.job(ctx, o.words[0])
+// ofJob is what all switches of a job do: the operands behind the job are read, the job is found, and something is done with both.
+func ofJob[T any](read func([]string) (T, error), do func(context.Context, *run, *bits.Job, T) error) action {
+	return func(ctx context.Context, r *run, words []string) error {
+		v, err := read(words[1:])
 		if err != nil {
 			return err
 		}
+		j, err := r.job(ctx, words[0])
+		if err != nil {
+			return err
+		}
+		return do(ctx, r, j, v)
+	}
+}
+
+// none reads no operands.
+func none([]string) (any, error) { return nil, nil }
+
+// get prints a property of a job.
+func get[T any](property string, show func(T) answer) action {
+	return ofJob(none, func(ctx context.Context, r *run, j *bits.Job, _ any) error {
 		var v T
-		if _, err = r.Client.Property(ctx, j.ID, property, &v); err != nil {
+		if _, err := r.Client.Property(ctx, j.ID, property, &v); err != nil {
 			return err
 		}
 		return r.print(show(v))
-	}
+	})
 }
 
 // getFile prints a property of a file, by its number.
 func getFile[T any](property string, show func(T) answer) action {
-	return func(ctx context.Context, r *run, o operands) error {
-		file, err := parseIndex(o.words[1])
-		if err != nil {
-			return err
-		}
-		j, err := r.job(ctx, o.words[0])
-		if err != nil {
-			return err
-		}
+	return ofJob(parseIndex, func(ctx context.Context, r *run, j *bits.Job, file int) error {
 		var v T
-		if _, err = r.Client.FileProperty(ctx, j.ID, file, property, &v); err != nil {
+		if _, err := r.Client.FileProperty(ctx, j.ID, file, property, &v); err != nil {
 			return err
 		}
 		return r.print(show(v))
-	}
+	})
 }
 
 // set sets a property of a job to what the operands behind it say.
 func set(property string, value func([]string) (any, error)) action {
-	return func(ctx context.Context, r *run, o operands) error {
-		v, err := value(o.words[1:])
-		if err != nil {
-			return err
-		}
-		j, err := r.job(ctx, o.words[0])
-		if err != nil {
-			return err
-		}
-		if err := r.Client.Set(ctx, j.ID, map[string]any{property: v}); err != nil {
-			return err
-		}
-		return r.done(0, "Set the %s of %s.", strings.ReplaceAll(property, "_", " "), guid(j.ID))
-	}
+	return ofJob(value, func(ctx context.Context, r *run, j *bits.Job, v any) error {
+		err := r.Client.Set(ctx, j.ID, map[string]any{property: v})
+		return r.done(0, err, "Set the %s of %s.", strings.ReplaceAll(property, "_", " "), guid(j.ID))
+	})
 }
 
-// call makes a call with the operands behind the job as its parameters; nil: it has none.
+// call makes a call with the operands behind the job as its parameters: an operation, or an action of the life cycle.
 func call(operation, done string, parameters func([]string) (any, error)) action {
-	return func(ctx context.Context, r *run, o operands) (err error) {
-		var v any
-		if parameters != nil {
-			if v, err = parameters(o.words[1:]); err != nil {
-				return err
-			}
-		}
-		j, err := r.job(ctx, o.words[0])
-		if err != nil {
-			return err
-		}
+	return ofJob(parameters, func(ctx context.Context, r *run, j *bits.Job, v any) error {
 		code, err := r.Client.Call(ctx, j.ID, operation, v)
-		if err != nil {
-			return err
-		}
-		return r.done(code, "%s %s.", done, guid(j.ID))
-	}
+		return r.done(code, err, "%s", strings.ReplaceAll(done, "{job}", guid(j.ID)))
+	})
 }
 
-// callFile makes a call that is of one file.
-func callFile(operation, done string, parameters func([]string) (any, error)) action {
-	return func(ctx context.Context, r *run, o operands) error {
-		file, err := parseIndex(o.words[1])
-		if err != nil {
-			return err
-		}
-		v, err := parameters(o.words[2:])
-		if err != nil {
-			return err
-		}
-		j, err := r.job(ctx, o.words[0])
-		if err != nil {
-			return err
-		}
-		code, err := r.Client.FileCall(ctx, j.ID, file, operation, v)
-		if err != nil {
-			return err
-		}
-		return r.done(code, "%s of file %d of %s.", done, file, guid(j.ID))
-	}
-}
-
-// act moves a job through its life cycle.
-func act(done string, move func(*client.Client, context.Context, string) (hresult.Code, error)) action {
-	return func(ctx context.Context, r *run, o operands) error {
-		j, err := r.job(ctx, o.words[0])
-		if err != nil {
-			return err
-		}
-		code, err := move(r.Client, ctx, j.ID)
-		if err != nil {
-			return err
-		}
-		return r.done(code, "Job %s.", done)
-	}
-}
-
-func own(c *client.Client, ctx context.Context, id string) (hresult.Code, error) {
-	return 0, c.Do(ctx, "POST", "/jobs/"+id+"/own", nil, nil)
-}
-
-func plainly(move func(*client.Client, context.Context, string) error) func(*client.Client, context.Context, string) (hresult.Code, error) {
-	return func(c *client.Client, ctx context.Context, id string) (hresult.Code, error) {
-		return 0, move(c, ctx, id)
-	}
-}
-
-// add adds files to a job; find makes them of the operands behind it.
+// add adds the files that the operands behind the job name.
 func add(find func([]string) ([]bits.FileSpec, error)) action {
-	return func(ctx context.Context, r *run, o operands) error {
-		files, err := find(o.words[1:])
-		if err != nil {
-			return err
-		}
-		j, err := r.job(ctx, o.words[0])
-		if err != nil {
-			return err
-		}
+	return ofJob(find, func(ctx context.Context, r *run, j *bits.Job, files []bits.FileSpec) error {
 		if err := r.Client.Add(ctx, j.ID, files...); err != nil {
 			return err
 		}
@@ -221,7 +148,7 @@ func add(find func([]string) ([]bits.FileSpec, error)) action {
 			r.say("Added %s -> %s to job.", f.RemoteName, f.LocalName)
 		}
 		return nil
-	}
+	})
 }
 
 // fileSet reads a file set to its end before anything is added.
@@ -245,29 +172,28 @@ func fileWithRanges(o []string) ([]bits.FileSpec, error) {
 }
 
 // jobType is the type that a flag names.
-func jobType(o operands) (bits.JobType, error) {
-	given, found := bits.Download, 0
-	for name, t := range map[string]bits.JobType{"DOWNLOAD": bits.Download, "UPLOAD": bits.Upload, "UPLOAD-REPLY": bits.UploadReply} {
-		if o.has(name) {
-			given = t
-			found++
+func (r *run) jobType() (t bits.JobType, err error) {
+	given := 0
+	for _, other := range []bits.JobType{bits.Download, bits.Upload, bits.UploadReply} {
+		if r.has(typeName(other)) {
+			given, t = given+1, other
 		}
 	}
-	if found > 1 {
-		return 0, misusef("A job has one type.")
+	if given > 1 {
+		err = misusef("A job has one type.")
 	}
-	return given, nil
+	return t, err
 }
 
-func create(ctx context.Context, r *run, o operands) error {
-	t, err := jobType(o)
+func create(ctx context.Context, r *run, words []string) error {
+	t, err := r.jobType()
+	if err == nil {
+		err = r.Connect(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	if err := r.Connect(ctx); err != nil {
-		return err
-	}
-	j, err := r.Client.Create(ctx, bits.Spec{Type: t, DisplayName: o.words[0]})
+	j, err := r.Client.Create(ctx, bits.Spec{Type: t, DisplayName: words[0]})
 	if err != nil {
 		return err
 	}
@@ -275,24 +201,24 @@ func create(ctx context.Context, r *run, o operands) error {
 }
 
 // jobs returns the jobs that /LIST, /MONITOR and /RESET are about.
-func (r *run) jobs(ctx context.Context, o operands) ([]bits.Job, error) {
+func (r *run) jobs(ctx context.Context) ([]bits.Job, error) {
 	if err := r.Connect(ctx); err != nil {
 		return nil, err
 	}
 	filter := url.Values{}
-	if o.has("ALLUSERS") {
+	if r.has("ALLUSERS") {
 		filter.Set("all", "true")
 	}
 	return r.Client.Jobs(ctx, filter)
 }
 
-func list(ctx context.Context, r *run, o operands) error {
-	jobs, err := r.jobs(ctx, o)
+func list(ctx context.Context, r *run, _ []string) error {
+	jobs, err := r.jobs(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range jobs {
-		if err := r.show(ctx, &jobs[i], o.has("VERBOSE")); err != nil {
+		if err := info(ctx, r, &jobs[i], nil); err != nil {
 			return err
 		}
 	}
@@ -300,19 +226,7 @@ func list(ctx context.Context, r *run, o operands) error {
 	return nil
 }
 
-func info(ctx context.Context, r *run, o operands) error {
-	j, err := r.job(ctx, o.words[0])
-	if err != nil {
-		return err
-	}
-	return r.show(ctx, j, o.has("VERBOSE"))
-}
-
-func listFiles(ctx context.Context, r *run, o operands) error {
-	j, err := r.job(ctx, o.words[0])
-	if err != nil {
-		return err
-	}
+func listFiles(_ context.Context, r *run, j *bits.Job, _ any) error {
 	for i := range j.Files {
 		r.line("\t%s", fileLine(&j.Files[i]))
 	}
@@ -320,11 +234,7 @@ func listFiles(ctx context.Context, r *run, o operands) error {
 }
 
 // getError prints the error of a job; the property decides whether there is one.
-func getError(ctx context.Context, r *run, o operands) error {
-	j, err := r.job(ctx, o.words[0])
-	if err != nil {
-		return err
-	}
+func getError(ctx context.Context, r *run, j *bits.Job, _ any) error {
 	var e bits.JobError
 	if _, err := r.Client.Property(ctx, j.ID, "error", &e); err != nil {
 		return err
@@ -333,66 +243,58 @@ func getError(ctx context.Context, r *run, o operands) error {
 	return r.print(answer{e.Code.String(), errorLines(j)})
 }
 
-// setToken lends the identity of the caller; that of another account is not to be had.
-func setToken(ctx context.Context, r *run, o operands) error {
-	if len(o.words) > 1 {
-		return bits.Errorf(hresult.E_NOTIMPL, "cannot lend the identity of another account: only that of the caller").WithHint("call bitsadmin as that user")
-	}
-	return call("set-helper-token", "Lent the identity of the caller to", nil)(ctx, r, o)
+// verdict is a file, by its number, and what its owner says of its content.
+type verdict struct {
+	file int
+	body map[string]any
+}
+
+func setValidation(ctx context.Context, r *run, j *bits.Job, v verdict) error {
+	code, err := r.Client.FileCall(ctx, j.ID, v.file, "set-validation-state", v.body)
+	return r.done(code, err, "Set the validation state of file %d of %s.", v.file, guid(j.ID))
 }
 
 // reset cancels every job; one that fails does not stop the rest.
-func reset(ctx context.Context, r *run, o operands) error {
-	jobs, err := r.jobs(ctx, o)
+func reset(ctx context.Context, r *run, _ []string) error {
+	jobs, err := r.jobs(ctx)
 	if err != nil {
 		return err
 	}
-	cancelled, first := 0, error(nil)
+	canceled, first := 0, Exit(0)
 	for i := range jobs {
-		if _, err := r.Client.Cancel(ctx, jobs[i].ID); err == nil {
-			cancelled++
+		_, err := r.Client.Cancel(ctx, jobs[i].ID)
+		switch {
+		case err == nil:
+			canceled++
 			r.say("%s canceled.", guid(jobs[i].ID))
-		} else if ctx.Err() != nil {
+			continue
+		case ctx.Err() != nil:
 			return err
-		} else {
-			r.report("cancel "+guid(jobs[i].ID), bits.AsError(err))
-			if first == nil {
-				first = exit(bits.AsError(err))
-			}
+		case first == 0:
+			first = exit(bits.AsError(err))
 		}
+		r.report("cancel "+guid(jobs[i].ID), bits.AsError(err))
 	}
-	r.say("%d out of %d jobs canceled.", cancelled, len(jobs))
-	if first != nil && cancelled > 0 && first.(Exit) > 0 { // an HRESULT stays as it is
-		return exitSomeFailed
+	r.say("%d out of %d jobs canceled.", canceled, len(jobs))
+	if first == 0 {
+		return nil
+	} else if canceled > 0 && first > 0 { // an HRESULT stays as it is
+		first = exitSomeFailed
 	}
 	return first
 }
 
-// off is the answer of a call to something that is turned off.
+// off is the answer of a call to something that is turned off, or is not there.
 func off(code hresult.Code, why string) action {
-	return func(context.Context, *run, operands) error { return bits.Errorf(code, "%s", why) }
+	return func(context.Context, *run, []string) error { return bits.Errorf(code, "%s", why) }
 }
 
 func help(family string) action {
-	return func(_ context.Context, r *run, _ operands) error {
+	return func(_ context.Context, r *run, _ []string) error {
 		usage(r.out, r.table, family)
 		return nil
 	}
 }
-
-// peerFlags sets the flags of peer caching of the machine: it is off, and can be left so.
-func peerFlags(_ context.Context, r *run, o operands) error {
-	switch flags, err := parseNumber(o.words[0]); {
-	case err != nil:
-		return err
-	case flags != 0:
-		return bits.Errorf(hresult.BG_E_PEERCACHING_DISABLED, "cannot turn peer caching on: this service has none")
-	}
-	r.say("Peer caching is off.")
-	return nil
-}
-
-func getPeerFlags(_ context.Context, r *run, _ operands) error { return r.print(peerAnswer(0)) }
 
 // value is an answer that is the value itself.
 func value[T any](v T) answer { return one(fmt.Sprint(v)) }

@@ -57,7 +57,7 @@ type Switch struct {
 }
 
 // action carries out a switch.
-type action func(context.Context, *run, operands) error
+type action func(ctx context.Context, r *run, words []string) error
 
 // The states of a switch.
 const (
@@ -69,6 +69,7 @@ const (
 // synonyms are the spellings that scripts took from faulty pages of the manual.
 var synonyms = map[string]string{
 	"SETACLFLAG": "SETACLFLAGS", "GETHELPERNOTIFYFLAGS": "GETHELPERTOKENFLAGS", "DELETEURL": "CACHE DELETEURL", "H": "HELP",
+	"UTIL ?": "UTIL HELP", "PEERCACHING ?": "PEERCACHING HELP", "CACHE ?": "CACHE HELP", "PEERS ?": "PEERS HELP",
 }
 
 // run is a command whose modifiers are read.
@@ -76,18 +77,19 @@ type run struct {
 	*Command
 	out    *bufio.Writer
 	table  []Switch
-	raw    bool // the bare value
-	cut    bool // lines end at the edge of the screen
-	does   string
-	screen int // the width of the terminal; 0: it is none
+	flags  map[string]string // that were given, with their values
+	does   string            // what the switch does
+	raw    bool              // the bare value
+	cut    bool              // lines end at the edge of the screen
+	screen int               // the width of the terminal; 0: it is none
 }
 
+func (r *run) has(flag string) bool { _, ok := r.flags[flag]; return ok }
+
 // misuse is a command line that cannot be understood.
-type misuse struct{ text string }
+type misuse struct{ error }
 
-func (m misuse) Error() string { return m.text }
-
-func misusef(format string, args ...any) error { return misuse{fmt.Sprintf(format, args...)} }
+func misusef(format string, args ...any) error { return misuse{fmt.Errorf(format, args...)} }
 
 // Run carries out one command line.
 // A failure that it has reported is an Exit; when the context ended, its cause is returned.
@@ -96,58 +98,56 @@ func (c *Command) Run(ctx context.Context, args []string) error {
 	if f, ok := c.Out.(*os.File); ok && progress.Terminal(f) {
 		r.screen, _, _ = term.GetSize(int(f.Fd()))
 	}
-	wrap := false
+	given := map[string]bool{}
 	for ; len(args) > 0; args = args[1:] {
 		name, _ := switchName(args[0])
-		if !slices.Contains([]string{"RAWRETURN", "WRAP", "NOWRAP"}, name) {
+		if i := slices.IndexFunc(r.table, func(s Switch) bool { return s.Name == name && s.do == nil }); i < 0 {
 			break
 		}
-		r.raw = r.raw || name == "RAWRETURN"
-		wrap, r.cut = name == "WRAP" || wrap && name != "NOWRAP", name == "NOWRAP" || r.cut && name != "WRAP"
+		given[name] = true
 	}
+	r.raw, r.cut = given["RAWRETURN"], given["NOWRAP"]
 	if !r.raw {
 		banner(r.out)
 	}
 	row, rest, err := r.find(args)
 	if err == nil {
-		r.does, r.cut = row.Does, r.cut || row.Name == "MONITOR" && !wrap
-		var ops operands
-		if ops, err = shapeOf(row.Operands).read(rest); err == nil {
-			err = row.do(ctx, r, ops)
+		r.does, r.cut = row.Does, r.cut || row.Name == "MONITOR" && !given["WRAP"]
+		if rest, r.flags, err = shapeOf(row.Operands).read(rest); err == nil {
+			err = row.do(ctx, r, rest)
 		}
 		if m := (misuse{}); errors.As(err, &m) {
-			err = misusef("%s\nUsage: bitsadmin /%s", m.text, strings.TrimSpace(spelling(row)))
+			err = misusef("%w\nUsage: bitsadmin %s", m, spelling(row))
 		}
 	}
 	return r.end(ctx, err)
 }
 
-// find finds the row of a command line, and its operands.
+// find finds the row of a command line, and its operands: some switches are two words.
 func (r *run) find(args []string) (*Switch, []string, error) {
 	if len(args) == 0 {
 		args = []string{"/HELP"}
 	}
-	name, ok := switchName(args[0])
-	name, rest := cmp.Or(synonyms[name], name), args[1:]
-	family := ok && slices.ContainsFunc(r.table, func(s Switch) bool { return strings.HasPrefix(s.Name, name+" ") })
-	if family && len(rest) > 0 {
-		var second string
-		second, ok = switchName(rest[0])
-		name, rest = name+" "+strings.Replace(second, "?", "HELP", 1), rest[1:]
-	}
-	i := slices.IndexFunc(r.table, func(s Switch) bool { return s.Name == name && s.do != nil })
-	if !ok || i < 0 {
-		r.out.Flush()
-		given := strings.Join(args[:len(args)-len(rest)], " ")
-		fmt.Fprintf(r.Err, "Unknown switch: %s\n\n", progress.Clean(given))
-		only, _, _ := strings.Cut(name, " ")
-		if !family {
-			only = ""
+	name := ""
+	for n := 1; n <= min(2, len(args)); n++ {
+		word, ok := switchName(args[n-1])
+		if !ok {
+			break
 		}
-		usage(r.Err, r.table, only)
-		return nil, nil, exit(&bits.Error{Code: hresult.E_INVALIDARG})
+		name = strings.TrimSpace(name + " " + word)
+		name = cmp.Or(synonyms[name], name)
+		if i := slices.IndexFunc(r.table, func(s Switch) bool { return s.Name == name && s.do != nil }); i >= 0 {
+			return &r.table[i], args[n:], nil
+		}
 	}
-	return &r.table[i], rest, nil
+	r.out.Flush()
+	fmt.Fprintf(r.Err, "Unknown switch: %s\n\n", progress.Clean(strings.Join(args[:strings.Count(name, " ")+1], " ")))
+	family, _, _ := strings.Cut(name, " ")
+	if !slices.ContainsFunc(r.table, func(s Switch) bool { return strings.HasPrefix(s.Name, family+" ") }) {
+		family = ""
+	}
+	usage(r.Err, r.table, family)
+	return nil, nil, exit(&bits.Error{Code: hresult.E_INVALIDARG})
 }
 
 // switchName is the name of a switch, in capitals; ok is false for a word that is none.
@@ -176,7 +176,7 @@ func (r *run) end(ctx context.Context, err error) error {
 	case cause != nil && errors.Is(err, cause):
 		return cause
 	case errors.As(err, &wrong):
-		fmt.Fprintln(r.Err, wrong.text)
+		fmt.Fprintln(r.Err, wrong)
 		return exit(&bits.Error{Code: hresult.E_INVALIDARG})
 	}
 	e := bits.AsError(err)
@@ -236,14 +236,16 @@ func banner(w io.Writer) {
 }
 
 // spelling is how a switch is written, with its operands.
-func spelling(s *Switch) string { return strings.ReplaceAll(s.Name, " ", " /") + " " + s.Operands }
+func spelling(s *Switch) string {
+	return strings.TrimSpace("/" + strings.ReplaceAll(s.Name, " ", " /") + " " + s.Operands)
+}
 
 // usage prints the switches, or those of a family.
 func usage(w io.Writer, table []Switch, family string) {
 	fmt.Fprintln(w, "Usage: bitsadmin [/RAWRETURN] [/WRAP | /NOWRAP] /SWITCH [operands]\n\nA job is named by its display name, or by its GUID.")
 	for i := range table {
 		if s := &table[i]; family == "" || strings.HasPrefix(s.Name, family+" ") {
-			fmt.Fprintf(w, "\n  /%s\n      %s\n", strings.TrimSpace(spelling(s)), s.Does)
+			fmt.Fprintf(w, "\n  %s\n      %s\n", spelling(s), s.Does)
 		}
 	}
 }

@@ -14,14 +14,6 @@ import (
 	"bits/hresult"
 )
 
-// operands are the operands of a switch: the words, and the flags with their values.
-type operands struct {
-	words []string
-	flags map[string]string
-}
-
-func (o operands) has(flag string) bool { _, ok := o.flags[flag]; return ok }
-
 // shape is what the operands of a switch look like.
 type shape struct {
 	words []string
@@ -56,49 +48,44 @@ func shapeOf(text string) shape {
 	return s
 }
 
-// read sorts the words of a command line; a path may look like a flag, so no flag stands behind a URL.
-func (s shape) read(args []string) (operands, error) {
-	o := operands{flags: map[string]string{}}
+// read sorts the words of a command line into words and flags with their values; a path may look like a flag, so no flag stands behind a
+// URL.
+func (s shape) read(args []string) (words []string, flags map[string]string, err error) {
+	flags = map[string]string{}
 	last := slices.Index(s.words, "url")
 	for i := 0; i < len(args); i++ {
 		name, isFlag := switchName(args[i])
 		value, known := s.flags[name]
 		switch {
-		case !isFlag || !known || last >= 0 && len(o.words) > last:
-			o.words = append(o.words, args[i])
+		case !isFlag || !known || last >= 0 && len(words) > last:
+			words = append(words, args[i])
 		case !value:
-			o.flags[name] = ""
+			flags[name] = ""
 		case i+1 == len(args):
-			return o, misusef("/%s needs a value.", name)
+			return nil, nil, misusef("/%s needs a value.", name)
 		default:
 			i++
-			o.flags[name] = args[i]
+			flags[name] = args[i]
 		}
 	}
-	if n := len(o.words); n < s.least || n > len(s.words) && !s.more {
-		return o, misusef("Wrong number of operands: %d.", n)
+	if n := len(words); n < s.least || n > len(s.words) && !s.more {
+		return nil, nil, misusef("Wrong number of operands: %d.", n)
 	}
-	return o, nil
+	return words, flags, nil
 }
 
-func invalid(format string, args ...any) error {
+func invalid(format string, args ...any) *bits.Error {
 	return bits.Errorf(hresult.E_INVALIDARG, format, args...)
 }
 
+func isNull(word string) bool { return strings.EqualFold(word, "NULL") }
+
 // null is the word, or nothing for the word NULL.
 func null(word string) string {
-	if strings.EqualFold(word, "NULL") {
+	if isNull(word) {
 		return ""
 	}
 	return word
-}
-
-// orNull is null as JSON has it.
-func orNull(word string) *string {
-	if strings.EqualFold(word, "NULL") {
-		return nil
-	}
-	return &word
 }
 
 // parseNumber reads a number of 32 bits, decimal or after 0x hexadecimal.
@@ -115,27 +102,21 @@ func parseNumber(word string) (uint32, error) {
 }
 
 // parseIndex reads the number of a file.
-func parseIndex(word string) (int, error) {
-	n, err := parseNumber(word)
-	if err == nil && n > math.MaxInt32 {
-		err = invalid("cannot use %s as the number of a file", word)
-	}
-	return int(n), err
+func parseIndex(o []string) (int, error) {
+	n, err := parseNumber(o[0])
+	return int(min(n, math.MaxInt32)), err
 }
 
 func parseBool(word string) (bool, error) {
-	switch strings.ToUpper(word) {
-	case "TRUE":
-		return true, nil
-	case "FALSE":
-		return false, nil
+	yes := strings.EqualFold(word, "true")
+	if !yes && !strings.EqualFold(word, "false") {
+		return false, invalid("cannot read %q: it is true or false", word)
 	}
-	return false, invalid("cannot read %q: it is true or false", word)
+	return yes, nil
 }
 
 // parseRanges reads "0:100,500:eof".
-func parseRanges(list string) ([]bits.FileRange, error) {
-	var ranges []bits.FileRange
+func parseRanges(list string) (ranges []bits.FileRange, err error) {
 	for part := range strings.SplitSeq(list, ",") {
 		offset, length, ok := strings.Cut(strings.TrimSpace(part), ":")
 		start, err := strconv.ParseUint(offset, 10, 63)
@@ -154,8 +135,7 @@ func parseRanges(list string) ([]bits.FileRange, error) {
 }
 
 // parseFileSet reads the lines of a file set: a remote name, blanks, a local name; # at the start makes a comment.
-func parseFileSet(r io.Reader) ([]bits.FileSpec, error) {
-	var files []bits.FileSpec
+func parseFileSet(r io.Reader) (files []bits.FileSpec, err error) {
 	lines, n := bufio.NewScanner(r), 0
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -164,11 +144,8 @@ func parseFileSet(r io.Reader) ([]bits.FileSpec, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		i := strings.IndexAny(line, " \t")
-		if i < 0 {
-			return nil, invalid("cannot use line %d of the file set: it has no local name", n)
-		}
-		f, err := parseFile(line[:i], strings.TrimSpace(line[i:]))
+		blank := strings.IndexAny(line+" ", " \t")
+		f, err := parseFile(line[:blank], strings.TrimSpace(line[blank:]))
 		if err != nil {
 			return nil, fmt.Errorf("line %d of the file set: %w", n, err)
 		}
@@ -177,32 +154,26 @@ func parseFileSet(r io.Reader) ([]bits.FileSpec, error) {
 	if err := lines.Err(); err != nil {
 		return nil, invalid("cannot read line %d of the file set: %w", n+1, err)
 	}
-	if len(files) == 0 {
-		return nil, invalid("cannot use the file set: there is no file in it")
-	}
 	return files, nil
 }
 
-// parseFile takes a remote name and a local one, which must be a full path.
+func parsePath(local string) (string, error) {
+	if !filepath.IsAbs(local) {
+		return "", invalid("cannot use the local name %q: it is no full path", local).WithHint("give a path from the root on; a variable in it must be one that the shell knows")
+	}
+	return local, nil
+}
+
 func parseFile(remote, local string) (bits.FileSpec, error) {
 	_, err := parsePath(local)
 	return bits.FileSpec{RemoteName: remote, LocalName: local}, err
 }
 
-func parsePath(local string) (string, error) {
-	if !filepath.IsAbs(local) {
-		return "", bits.Errorf(hresult.E_INVALIDARG, "cannot use the local name %q: it is no full path", local).
-			WithHint("give a path from the root on; a variable in it must be one that the shell knows")
-	}
-	return local, nil
-}
-
 // parsePairs reads url path [url path ...].
-func parsePairs(words []string) ([]bits.FileSpec, error) {
+func parsePairs(words []string) (files []bits.FileSpec, err error) {
 	if len(words)%2 != 0 {
 		return nil, misusef("Each URL needs a path: there are %d operands for them.", len(words))
 	}
-	var files []bits.FileSpec
 	for pair := range slices.Chunk(words, 2) {
 		f, err := parseFile(pair[0], pair[1])
 		if err != nil {
@@ -252,11 +223,8 @@ func showACL(flags bits.ACLFlags) string {
 
 // parseLocation reads the location of a certificate store: 1 to 8, or its word with or without its prefix.
 func parseLocation(word string) (l bits.StoreLocation, err error) {
-	if n, err := strconv.Atoi(word); err == nil {
-		if n < 1 || n > 8 {
-			return 0, invalid("cannot use %d as the location of a certificate store: it is 1 to 8", n)
-		}
-		return bits.StoreLocation(n - 1), nil
+	if len(word) == 1 && word >= "1" && word <= "8" {
+		return bits.StoreLocation(word[0] - '1'), nil
 	}
 	err = l.UnmarshalText([]byte(strings.TrimPrefix(strings.ToUpper(word), "BG_CERT_STORE_LOCATION_")))
 	return l, err
@@ -264,15 +232,14 @@ func parseLocation(word string) (l bits.StoreLocation, err error) {
 
 // The values that setters send, made of the operands behind the job.
 
-func setText(o []string) (any, error)     { return o[0], nil }
-func setNullable(o []string) (any, error) { return null(o[0]), nil }
-func setWord(o []string) (any, error)     { return strings.ToUpper(o[0]), nil }
-func setNumber(o []string) (any, error)   { return parseNumber(o[0]) }
-func setACL(o []string) (any, error)      { return parseACL(o[0]) }
-func setTrue([]string) (any, error)       { return true, nil }
+func setText(o []string) (any, error)   { return o[0], nil }
+func setWord(o []string) (any, error)   { return strings.ToUpper(o[0]), nil }
+func setNumber(o []string) (any, error) { return parseNumber(o[0]) }
+func setACL(o []string) (any, error)    { return parseACL(o[0]) }
+func setTrue([]string) (any, error)     { return true, nil }
 
 func setPath(o []string) (any, error) {
-	if null(o[0]) == "" {
+	if isNull(o[0]) {
 		return "", nil
 	}
 	return parsePath(o[0])
@@ -283,10 +250,7 @@ func setCommand(o []string) (any, error) {
 	if len(o) > 1 {
 		c.Parameters = null(o[1])
 	}
-	if c == (bits.Command{}) {
-		return nil, nil
-	}
-	return c, nil
+	return c, nil // an empty one is none
 }
 
 // setProxy takes commas between proxies and semicolons between hosts too.
@@ -310,15 +274,29 @@ func setCertificate(by string) func([]string) (any, error) {
 
 func setCredentials(o []string) (any, error) {
 	v := map[string]any{"target": strings.ToUpper(o[0]), "scheme": strings.ToUpper(o[1])}
-	if len(o) > 2 {
-		v["user"], v["password"] = orNull(o[2]), orNull(o[3])
+	for i, name := range []string{"user", "password"} {
+		if len(o) > 2 && !isNull(o[2+i]) {
+			v[name] = o[2+i]
+		}
 	}
 	return v, nil
 }
 
 func setPrefixes(o []string) (any, error) { return map[string]any{"old": o[0], "new": o[1]}, nil }
 
-func setValid(o []string) (any, error) {
-	valid, err := parseBool(o[0])
-	return map[string]any{"valid": valid}, err
+func setValid(o []string) (verdict, error) {
+	file, err := parseIndex(o)
+	if err != nil {
+		return verdict{}, err
+	}
+	valid, err := parseBool(o[1])
+	return verdict{file, map[string]any{"valid": valid}}, err
+}
+
+// setToken takes no name and password: only the identity of the caller can be lent.
+func setToken(o []string) (any, error) {
+	if len(o) > 0 {
+		return nil, bits.Errorf(hresult.E_NOTIMPL, "cannot lend the identity of another account: only that of the caller").WithHint("call bitsadmin as that user")
+	}
+	return nil, nil
 }

@@ -70,7 +70,7 @@ func TestFileSets(t *testing.T) {
 		fails string
 	}{
 		{"\ufeff# comment\r\n\r\n http://h/a \t" + root + "a b \r\nhttp://h/c " + root + "c", []bits.FileSpec{{RemoteName: "http://h/a", LocalName: root + "a b"}, {RemoteName: "http://h/c", LocalName: root + "c"}}, ""},
-		{"# nothing\n", nil, "no file"},
+		{"# nothing\n", nil, ""},
 		{"http://h/a " + root + "a\nhttp://h/b\n", nil, "line 2"},
 		{"\n\nhttp://h/a a\n", nil, "line 3"},
 		{strings.Repeat("x", 1<<21), nil, "line 1"},
@@ -108,17 +108,17 @@ func TestShapes(t *testing.T) {
 		{transfer, []string{"n", "u"}, nil, nil, true},
 		{"job index true|false", []string{"a", "0", "true"}, []string{"a", "0", "true"}, nil, false},
 	} {
-		got, err := shapeOf(c.shape).read(c.args)
+		words, flags, err := shapeOf(c.shape).read(c.args)
 		if c.fails {
 			if err == nil {
-				t.Errorf("%s %q: %v, want an error", c.shape, c.args, got)
+				t.Errorf("%s %q: %v, want an error", c.shape, c.args, words)
 			}
 			continue
 		}
 		if c.flags == nil {
 			c.flags = map[string]string{}
 		}
-		if diff := cmp.Diff(c.words, got.words) + cmp.Diff(c.flags, got.flags); diff != "" || err != nil {
+		if diff := cmp.Diff(c.words, words) + cmp.Diff(c.flags, flags); diff != "" || err != nil {
 			t.Errorf("%s %q: %v %s", c.shape, c.args, err, diff)
 		}
 	}

@@ -18,18 +18,15 @@ import (
 const patience = 5 * time.Second
 
 // serviceVersion prints the version, and with /VERBOSE what else is known of the service.
-func serviceVersion(ctx context.Context, r *run, o operands) error {
+func serviceVersion(ctx context.Context, r *run, _ []string) error {
 	a := one(version())
-	if o.has("VERBOSE") && !r.raw {
-		if err := r.Connect(ctx); err != nil {
-			return err
-		}
-		s, err := r.Client.System(ctx)
+	if r.has("VERBOSE") && !r.raw {
+		s, err := r.service(ctx)
 		if err != nil {
 			return err
 		}
 		a.lines = append(a.lines,
-			"API: "+s.API, "BUILD: "+s.Build.ID, "PROGRAM: "+s.Build.Path, "PROCESS: "+strconv.Itoa(s.PID), "STARTED: "+moment(s.Started),
+			"API: "+s.API, "BUILD: "+s.Build.ID, "PROGRAM: "+s.Build.Path, "PROCESS: "+strconv.Itoa(s.PID), "STARTED: "+moment(&s.Started),
 			"STATE FOLDER: "+s.State, "CALLER: "+owner(s.Owner), "APPLICATIONS THAT JUDGE CERTIFICATES: "+strconv.Itoa(s.Asking))
 	}
 	return r.print(a)
@@ -37,10 +34,10 @@ func serviceVersion(ctx context.Context, r *run, o operands) error {
 
 // repair looks whether the service answers, and starts one where none does.
 // With /FORCE one that answers is ended at a checkpoint and started anew, and one that hangs is killed: no job is lost by it.
-func repair(ctx context.Context, r *run, o operands) error {
+func repair(ctx context.Context, r *run, _ []string) error {
 	s, err := r.ask(ctx)
 	switch {
-	case err == nil && !o.has("FORCE"):
+	case err == nil && !r.has("FORCE"):
 		r.say("The service answers: process %d, build %s, state folder %s.", s.PID, s.Build.ID, s.State)
 		r.say("There is nothing to repair.")
 		return nil
@@ -59,30 +56,31 @@ func repair(ctx context.Context, r *run, o operands) error {
 		pid, err := hanging(ctx)
 		if err != nil {
 			return err
-		} else if !o.has("FORCE") {
+		} else if !r.has("FORCE") {
 			return bits.Errorf(hresult.RPC_S_SERVER_UNAVAILABLE, "cannot reach the service: process %d takes calls and has not answered for %s", pid, patience).
 				WithHint("bitsadmin /UTIL /REPAIRSERVICE /FORCE ends it and starts another; no job is lost")
 		}
-		p, err := os.FindProcess(pid)
-		if err == nil {
-			err = p.Kill()
-		}
-		if err != nil {
-			return bits.Errorf(hresult.E_ACCESSDENIED, "cannot end process %d: %w", pid, err)
+		if p, err := os.FindProcess(pid); err != nil || p.Kill() != nil {
+			return bits.Errorf(hresult.E_ACCESSDENIED, "cannot end process %d: the system does not allow it", pid)
 		}
 		r.say("Ended process %d, which did not answer.", pid)
 	default:
 		return err
 	}
 	r.Client.Close()
-	if err := r.Connect(ctx); err != nil {
-		return err
-	}
-	if s, err = r.Client.System(ctx); err != nil {
+	if s, err = r.service(ctx); err != nil {
 		return err
 	}
 	r.say("The service was started: process %d.", s.PID)
 	return nil
+}
+
+// service makes sure that the service answers, and asks it.
+func (r *run) service(ctx context.Context) (s wire.System, err error) {
+	if err = r.Connect(ctx); err == nil {
+		s, err = r.Client.System(ctx)
+	}
+	return s, err
 }
 
 // ask asks the service that is there, and starts none.
@@ -104,12 +102,4 @@ func hanging(ctx context.Context) (int, error) {
 		err = errors.New("the system does not say which process serves")
 	}
 	return peer.PID, err
-}
-
-func analytic(_ context.Context, _ *run, o operands) error {
-	if _, err := parseBool(o.words[0]); err != nil {
-		return err
-	}
-	return bits.Errorf(hresult.E_NOTIMPL, "cannot turn an analytic channel on or off: there is one log, and it has everything").
-		WithHint("it is daemon.log in the state folder: bitsadmin /UTIL /VERSION /VERBOSE")
 }

@@ -1,12 +1,13 @@
 package bitsadmin
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os/user"
-	"strconv"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -25,14 +26,11 @@ func one(s string) answer { return answer{s, []string{s}} }
 
 // labelled is an answer of several values: label, value, label, value.
 func labelled(pairs ...string) answer {
-	var a answer
-	var values []string
-	for i := 0; i < len(pairs); i += 2 {
-		values = append(values, pairs[i+1])
-		a.lines = append(a.lines, pairs[i]+": "+pairs[i+1])
+	var values, lines []string
+	for pair := range slices.Chunk(pairs, 2) {
+		values, lines = append(values, pair[1]), append(lines, pair[0]+": "+pair[1])
 	}
-	a.raw = strings.Join(values, "\n")
-	return a
+	return answer{strings.Join(values, "\n"), lines}
 }
 
 const unknown = "UNKNOWN"
@@ -43,34 +41,22 @@ func size(n *int64) string {
 	if n == nil {
 		return unknown
 	}
-	return strconv.FormatInt(*n, 10)
+	return fmt.Sprint(*n)
 }
 
-// orWord is the text, or a word for one that is empty.
-func orWord(s, word string) string {
-	if s == "" {
-		return word
-	}
-	return s
-}
-
-func showNullable(s string) answer { return one(orWord(s, "NULL")) }
+func showNullable(s string) answer { return one(cmp.Or(s, "NULL")) }
 
 // moment writes a time in the zone of the caller, in a form that every machine can read.
-func moment(t time.Time) string { return t.Local().Format(time.RFC3339) }
-
-func orUnknown(t *time.Time) string {
+func moment(t *time.Time) string {
 	if t == nil {
 		return unknown
 	}
-	return moment(*t)
+	return t.Local().Format(time.RFC3339)
 }
 
-// times is the property of that name.
-type times struct {
-	Created     time.Time  `json:"created"`
-	Modified    time.Time  `json:"modified"`
-	Transferred *time.Time `json:"transfer_completed"`
+// getTime prints one of the times of a job.
+func getTime(which string) action {
+	return get("times", func(t map[string]*time.Time) answer { return one(moment(t[which])) })
 }
 
 func typeName(t bits.JobType) string { return strings.ReplaceAll(t.String(), "_", "-") }
@@ -84,10 +70,7 @@ func owner(id string) string {
 }
 
 func registered(yes bool) string {
-	if yes {
-		return "REGISTERED"
-	}
-	return "UNREGISTERED"
+	return map[bool]string{true: "REGISTERED", false: "UNREGISTERED"}[yes]
 }
 
 // summary is the line of a job in /LIST, /MONITOR and /INFO.
@@ -97,10 +80,7 @@ func summary(j *bits.Job) string {
 }
 
 func fileLine(f *bits.File) string {
-	state := "WORKING"
-	if f.Completed {
-		state = "COMPLETED"
-	}
+	state := map[bool]string{true: "COMPLETED", false: "WORKING"}[f.Completed]
 	return progress.Clean(fmt.Sprintf("%d / %s %s %s -> %s", f.TransferredBytes(), size(f.Size), state, f.RemoteName, f.LocalName))
 }
 
@@ -113,32 +93,21 @@ func errorLines(j *bits.Job) (lines []string) {
 	if e.File != nil && *e.File < len(j.Files) {
 		lines = append(lines, fmt.Sprintf("ERROR FILE: %s -> %s", j.Files[*e.File].RemoteName, j.Files[*e.File].LocalName))
 	}
+	where := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(e.Context.String(), "BG_ERROR_CONTEXT_")), "_", " ")
 	lines = append(lines,
-		fmt.Sprintf("ERROR CODE: %s - %s", e.Code, orWord(e.Message, e.Code.Message())),
-		fmt.Sprintf("ERROR CONTEXT: 0x%08X - %s", int(e.Context), contexts[e.Context]))
+		fmt.Sprintf("ERROR CODE: %s - %s", e.Code, cmp.Or(e.Message, e.Code.Message())),
+		fmt.Sprintf("ERROR CONTEXT: 0x%08X - %s", int(e.Context), where))
 	for i := range lines {
 		lines[i] = progress.Clean(lines[i])
 	}
 	return lines
 }
 
-var contexts = map[bits.ErrorContext]string{
-	bits.ContextNone:                "no error",
-	bits.ContextUnknown:             "it is not known where it happened",
-	bits.ContextQueueManager:        "in the queue manager",
-	bits.ContextNotification:        "while the application was notified",
-	bits.ContextLocalFile:           "at the local file",
-	bits.ContextRemoteFile:          "at the remote file",
-	bits.ContextGeneralTransport:    "in the transport",
-	bits.ContextRemoteApplication:   "in the application of the server",
-	bits.ContextCertificateCallback: "when the application judged the certificate of the server",
-}
-
 func showCommand(c *bits.Command) answer {
 	if c == nil {
 		return one("none")
 	}
-	return labelled("PROGRAM", c.Program, "PARAMETERS", orWord(c.Parameters, "NULL"))
+	return labelled("PROGRAM", c.Program, "PARAMETERS", cmp.Or(c.Parameters, "NULL"))
 }
 
 // commas divides what BITS divides by blanks in its interface, and bitsadmin by commas.
@@ -153,21 +122,15 @@ func showHeaders(h string) answer {
 }
 
 func showCertificate(c bits.ClientCertificate) answer {
-	return labelled("STORE LOCATION", c.Location.String(), "STORE NAME", c.Store, "HASH", orWord(c.Hash, "NULL"), "SUBJECT", orWord(c.Subject, "NULL"))
+	return labelled("STORE LOCATION", c.Location.String(), "STORE NAME", c.Store, "HASH", cmp.Or(c.Hash, "NULL"), "SUBJECT", cmp.Or(c.Subject, "NULL"))
 }
 
 func peerAnswer(f bits.PeerCachingFlags) answer {
-	return labelled("Enable download from peers", strconv.FormatBool(f&1 != 0), "Enable serving to peers", strconv.FormatBool(f&2 != 0))
+	return labelled("Enable download from peers", fmt.Sprint(f&1 != 0), "Enable serving to peers", fmt.Sprint(f&2 != 0))
 }
 
-// peerStats is the property of a file of that name.
-type peerStats struct {
-	FromOrigin int64 `json:"from_origin"`
-	FromPeers  int64 `json:"from_peers"`
-}
-
-func showStats(s peerStats) answer {
-	return labelled("BYTES FROM ORIGIN", strconv.FormatInt(s.FromOrigin, 10), "BYTES FROM PEERS", strconv.FormatInt(s.FromPeers, 10))
+func showStats(s map[string]int64) answer {
+	return labelled("BYTES FROM ORIGIN", fmt.Sprint(s["from_origin"]), "BYTES FROM PEERS", fmt.Sprint(s["from_peers"]))
 }
 
 func replyProgress(p bits.ReplyProgress) string {
@@ -180,9 +143,9 @@ func showReply(data []byte) answer {
 
 // block is all about a job, line by line as bitsadmin has it.
 var block = template.Must(template.New("block").Funcs(template.FuncMap{
-	"clean": progress.Clean, "guid": guid, "size": size, "time": moment, "when": orUnknown, "owner": owner, "type": typeName,
+	"clean": progress.Clean, "guid": guid, "size": size, "time": func(t time.Time) string { return moment(&t) }, "when": moment, "owner": owner, "type": typeName,
 	"acl": showACL, "registered": registered, "errors": errorLines, "file": fileLine,
-	"null": func(s string) string { return progress.Clean(orWord(s, "NULL")) },
+	"null": func(s string) string { return progress.Clean(cmp.Or(s, "NULL")) },
 	"bit":  func(f bits.PeerCachingFlags, bit bits.PeerCachingFlags) bool { return f&bit != 0 },
 }).Parse(`GUID: {{guid .ID}} DISPLAY: '{{clean .DisplayName}}'
 TYPE: {{type .Type}} STATE: {{.State}} OWNER: {{clean (owner .Owner)}}
@@ -205,9 +168,9 @@ Peercaching flags
 CUSTOM HEADERS: {{.Headers}}
 `))
 
-// show prints a job: in one line, or all about it.
-func (r *run) show(ctx context.Context, j *bits.Job, verbose bool) error {
-	if !verbose {
+// info prints a job: in one line, or all about it.
+func info(ctx context.Context, r *run, j *bits.Job, _ any) error {
+	if !r.has("VERBOSE") {
 		r.line("%s", summary(j))
 		return nil
 	}
@@ -226,7 +189,7 @@ func (r *run) show(ctx context.Context, j *bits.Job, verbose bool) error {
 		Headers, Integrity, Elevated any
 	}{j, fact("custom_headers"), fact("owner_integrity"), fact("owner_elevated")}
 	if level, ok := facts.Integrity.(float64); ok {
-		facts.Integrity = orWord(levels[level], unknown)
+		facts.Integrity = cmp.Or(levels[level], unknown)
 	}
 	if h, ok := facts.Headers.(string); ok || facts.Headers == nil {
 		facts.Headers = progress.Clean(strings.Join(showHeaders(h).lines, "; "))

@@ -1,16 +1,18 @@
 package bitsadmin
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 
 	"bits"
-	"bits/client"
 	"bits/hresult"
 )
 
 const (
 	noPeers   = "cannot use the cache or the peers: peer caching is off"
 	noProxies = "cannot use the proxies of a system account: there are none here"
+	oneLog    = "cannot turn an analytic channel on or off: there is one log, daemon.log in the state folder, and it has everything"
 	asOff     = "answers as BITS with peer caching off: BG_E_PEERCACHING_DISABLED"
 	toUploads = "of a job that is no UPLOAD-REPLY: E_NOTIMPL; uploads come later"
 )
@@ -29,17 +31,17 @@ var switches = []Switch{
 	{"CREATE", "[/DOWNLOAD | /UPLOAD | /UPLOAD-REPLY] name", "create a job", works, "", create},
 	{"TRANSFER", "name [/DOWNLOAD | /UPLOAD] [/PRIORITY priority] [/ACLFLAGS letters] [/DYNAMIC] [/DEADLINE seconds] [/DETACHONINTERRUPT] url path [url path ...]", "transfer files", works, "it completes the job itself; /DEADLINE ends the waiting and cancels the job, exit code 11; Ctrl-C cancels the job, 130; with /DETACHONINTERRUPT it goes on, 23", transfer},
 
-	{"INFO", "job [/VERBOSE]", "show a job", works, "", info},
+	{"INFO", "job [/VERBOSE]", "show a job", works, "", ofJob(none, info)},
 	{"ADDFILE", "job url path", "add a file to a job", works, "SMB and file: names come later", add(parsePairs)},
 	{"ADDFILESET", "job textfile", "add a set of files to a job", works, "all lines are added, or none", add(fileSet)},
 	{"ADDFILEWITHRANGES", "job url path ranges", "add ranges of a file to a job", works, "a range of no bytes is BG_E_INVALID_RANGE", add(fileWithRanges)},
-	{"REPLACEREMOTEPREFIX", "job old new", "replace the start of the remote names of a job", works, "", call("replace-remote-prefix", "Replaced the remote prefix of", setPrefixes)},
-	{"LISTFILES", "job", "list the files of a job", works, "", listFiles},
-	{"SUSPEND", "job", "suspend a job", works, "", act("suspended", plainly((*client.Client).Suspend))},
-	{"RESUME", "job", "resume a job", works, "", act("resumed", plainly((*client.Client).Resume))},
-	{"CANCEL", "job", "cancel a job", works, "", act("canceled", (*client.Client).Cancel)},
-	{"COMPLETE", "job", "complete a job", works, "", act("completed", (*client.Client).Complete)},
-	{"TAKEOWNERSHIP", "job", "take ownership of a job", works, "", act("is yours now", own)},
+	{"REPLACEREMOTEPREFIX", "job old new", "replace the start of the remote names of a job", works, "", call("replace-remote-prefix", "Replaced the remote prefix of {job}.", setPrefixes)},
+	{"LISTFILES", "job", "list the files of a job", works, "", ofJob(none, listFiles)},
+	{"SUSPEND", "job", "suspend a job", works, "", call("suspend", "Job suspended.", none)},
+	{"RESUME", "job", "resume a job", works, "", call("resume", "Job resumed.", none)},
+	{"CANCEL", "job", "cancel a job", works, "", call("cancel", "Job canceled.", none)},
+	{"COMPLETE", "job", "complete a job", works, "", call("complete", "Job completed.", none)},
+	{"TAKEOWNERSHIP", "job", "take ownership of a job", works, "", call("own", "Took ownership of {job}.", none)},
 
 	{"GETTYPE", "job", "get the type of a job", works, "", get("type", func(t bits.JobType) answer { return one(typeName(t)) })},
 	{"GETACLFLAGS", "job", "get the ACL flags of a job", later, "", get("file_acl_flags", func(f bits.ACLFlags) answer { return one(showACL(f)) })},
@@ -48,11 +50,11 @@ var switches = []Switch{
 	{"GETBYTESTRANSFERRED", "job", "get the bytes that a job has transferred", works, "bytes on stable storage", get("progress", func(p bits.JobProgress) answer { return value(p.BytesTransferred) })},
 	{"GETFILESTOTAL", "job", "get the number of files of a job", works, "", get("progress", func(p bits.JobProgress) answer { return value(p.FilesTotal) })},
 	{"GETFILESTRANSFERRED", "job", "get the number of files that a job has transferred", works, "", get("progress", func(p bits.JobProgress) answer { return value(p.FilesTransferred) })},
-	{"GETCREATIONTIME", "job", "get the creation time of a job", works, "RFC 3339, in the caller's zone", get("times", func(t times) answer { return one(moment(t.Created)) })},
-	{"GETMODIFICATIONTIME", "job", "get the modification time of a job", works, "RFC 3339, in the caller's zone", get("times", func(t times) answer { return one(moment(t.Modified)) })},
-	{"GETCOMPLETIONTIME", "job", "get the completion time of a job", works, "RFC 3339, in the caller's zone", get("times", func(t times) answer { return one(orUnknown(t.Transferred)) })},
+	{"GETCREATIONTIME", "job", "get the creation time of a job", works, "RFC 3339, in the caller's zone", getTime("created")},
+	{"GETMODIFICATIONTIME", "job", "get the modification time of a job", works, "RFC 3339, in the caller's zone", getTime("modified")},
+	{"GETCOMPLETIONTIME", "job", "get the completion time of a job", works, "RFC 3339, in the caller's zone", getTime("transfer_completed")},
 	{"GETSTATE", "job", "get the state of a job", works, "a job that has ended is found by its GUID for a day", get("state", value[bits.State])},
-	{"GETERROR", "job", "get the error of a job", works, "/RAWRETURN prints the code", getError},
+	{"GETERROR", "job", "get the error of a job", works, "/RAWRETURN prints the code", ofJob(none, getError)},
 	{"GETERRORCOUNT", "job", "get the error count of a job", works, "", get("error_count", value[uint32])},
 	{"GETOWNER", "job", "get the owner of a job", works, "a user name without a domain, except on Windows", get("owner", func(id string) answer { return one(owner(id)) })},
 	{"GETDISPLAYNAME", "job", "get the display name of a job", works, "", get("display_name", one)},
@@ -76,8 +78,8 @@ var switches = []Switch{
 	{"GETPROXYUSAGE", "job", "get the proxy usage of a job", works, "", get("proxy_settings", func(p bits.ProxySettings) answer { return value(p.Usage) })},
 	{"GETPROXYLIST", "job", "get the proxy list of a job", works, "", get("proxy_settings", func(p bits.ProxySettings) answer { return showNullable(commas(p.List)) })},
 	{"GETPROXYBYPASSLIST", "job", "get the proxy bypass list of a job", works, "", get("proxy_settings", func(p bits.ProxySettings) answer { return showNullable(p.Bypass) })},
-	{"SETCREDENTIALS", "job target scheme user password", "set the credentials of a job", later, "other users can see a password on a command line", call("set-credentials", "Set the credentials of", setCredentials)},
-	{"REMOVECREDENTIALS", "job target scheme", "remove the credentials of a job", works, "", call("remove-credentials", "Removed the credentials of", setCredentials)},
+	{"SETCREDENTIALS", "job target scheme user password", "set the credentials of a job", later, "other users can see a password on a command line", call("set-credentials", "Set the credentials of {job}.", setCredentials)},
+	{"REMOVECREDENTIALS", "job target scheme", "remove the credentials of a job", works, "", call("remove-credentials", "Removed the credentials of {job}.", setCredentials)},
 	{"GETCUSTOMHEADERS", "job", "get the custom headers of a job", works, "", get("custom_headers", showHeaders)},
 	{"SETCUSTOMHEADERS", "job h1 [h2 ...]", "set the custom headers of a job", works, "an empty operand removes them", set("custom_headers", parseHeaders)},
 	{"MAKECUSTOMHEADERSWRITEONLY", "job", "make the custom headers of a job write-only", works, "", set("custom_headers_write_only", setTrue)},
@@ -86,10 +88,10 @@ var switches = []Switch{
 	{"GETCLIENTCERTIFICATE", "job", "get the client certificate of a job", works, "", get("client_certificate", showCertificate)},
 	{"SETCLIENTCERTIFICATEBYID", "job location store hash", "set the client certificate of a job", later, "", set("client_certificate", setCertificate("hash"))},
 	{"SETCLIENTCERTIFICATEBYNAME", "job location store subject", "set the client certificate of a job", later, "", set("client_certificate", setCertificate("subject"))},
-	{"REMOVECLIENTCERTIFICATE", "job", "remove the client certificate of a job", works, "", call("remove-client-certificate", "Removed the client certificate of", nil)},
+	{"REMOVECLIENTCERTIFICATE", "job", "remove the client certificate of a job", works, "", call("remove-client-certificate", "Removed the client certificate of {job}.", none)},
 	{"SETSECURITYFLAGS", "job value", "set the security flags of a job", works, "", set("security_flags", setNumber)},
 	{"GETSECURITYFLAGS", "job", "get the security flags of a job", works, "the word in hexadecimal", get("security_flags", func(f bits.SecurityFlags) answer { return one(fmt.Sprintf("0x%04X", uint32(f))) })},
-	{"SETVALIDATIONSTATE", "job index true|false", "set the validation state of a file", works, "", callFile("set-validation-state", "Set the validation state", setValid)},
+	{"SETVALIDATIONSTATE", "job index true|false", "set the validation state of a file", works, "", ofJob(setValid, setValidation)},
 	{"GETVALIDATIONSTATE", "job index", "get the validation state of a file", works, "", getFile("validation_state", value[bool])},
 	{"GETTEMPORARYNAME", "job index", "get the temporary name of a file", works, "", getFile("temporary_name", one)},
 	{"SETPEERCACHINGFLAGS", "job value", "set the peer caching flags of a job", later, "", set("peer_caching_flags", setNumber)},
@@ -99,8 +101,8 @@ var switches = []Switch{
 	{"SETREPLYFILENAME", "job path", "set the reply file name of a job", later, toUploads, set("reply_file_name", setPath)},
 	{"GETREPLYPROGRESS", "job", "get how far the reply of a job is", later, toUploads, get("reply_progress", func(p bits.ReplyProgress) answer { return one(replyProgress(p)) })},
 	{"GETREPLYDATA", "job", "get the reply of a job", later, toUploads + "; /RAWRETURN prints the bytes themselves", get("reply_data", showReply)},
-	{"SETHELPERTOKEN", "job [user@domain password]", "set the helper token of a job", later, "only the caller's own; another account is E_NOTIMPL", setToken},
-	{"GETHELPERTOKENSID", "job", "get whose helper token a job has", works, "uid:N, except on Windows", get("helper_token_sid", func(id string) answer { return one(orWord(id, "none")) })},
+	{"SETHELPERTOKEN", "job [user@domain password]", "set the helper token of a job", later, "only the caller's own; another account is E_NOTIMPL", call("set-helper-token", "Lent the identity of the caller to {job}.", setToken)},
+	{"GETHELPERTOKENSID", "job", "get whose helper token a job has", works, "uid:N, except on Windows", get("helper_token_sid", func(id string) answer { return one(cmp.Or(id, "none")) })},
 	{"SETHELPERTOKENFLAGS", "job flags", "set the helper token flags of a job", later, "", set("helper_token_flags", setNumber)},
 	{"GETHELPERTOKENFLAGS", "job", "get the helper token flags of a job", works, "", get("helper_token_flags", value[bits.HelperTokenFlags])},
 
@@ -109,11 +111,11 @@ var switches = []Switch{
 	{"UTIL SETIEPROXY", "account usage [values ...] [/CONN name]", "set the proxies of a system account", leftOut, "E_NOTIMPL, as /GETIEPROXY", off(hresult.E_NOTIMPL, noProxies)},
 	{"UTIL REPAIRSERVICE", "[/FORCE]", "repair the service", works, "starts a service where none answers; /FORCE ends one that answers at a checkpoint, kills one that hangs, and starts another; there is no registration to delete", repair},
 	{"UTIL VERSION", "[/VERBOSE]", "get the version of the service", works, "", serviceVersion},
-	{"UTIL ENABLEANALYTICCHANNEL", "true|false", "turn the analytic channel on or off", leftOut, "E_NOTIMPL: there is one log, `daemon.log`, and it has everything", analytic},
+	{"UTIL ENABLEANALYTICCHANNEL", "true|false", "turn the analytic channel on or off", leftOut, "E_NOTIMPL: there is one log, `daemon.log`, and it has everything", off(hresult.E_NOTIMPL, oneLog)},
 
 	{"PEERCACHING HELP", "", "show the switches of /PEERCACHING", works, "", help("PEERCACHING")},
-	{"PEERCACHING GETCONFIGURATIONFLAGS", "", "get the peer caching flags of the machine", later, "both are false", getPeerFlags},
-	{"PEERCACHING SETCONFIGURATIONFLAGS", "value", "set the peer caching flags of the machine", later, "0 is taken, anything else BG_E_PEERCACHING_DISABLED", peerFlags},
+	{"PEERCACHING GETCONFIGURATIONFLAGS", "", "get the peer caching flags of the machine", later, "both are false: it is off", func(_ context.Context, r *run, _ []string) error { return r.print(peerAnswer(0)) }},
+	{"PEERCACHING SETCONFIGURATIONFLAGS", "value", "set the peer caching flags of the machine", later, asOff, peering},
 	{"CACHE HELP", "", "show the switches of /CACHE", works, "", help("CACHE")},
 	{"CACHE LIST", "[/VERBOSE]", "list the records of the cache", later, asOff, peering},
 	{"CACHE INFO", "record [/VERBOSE]", "show a record of the cache", later, asOff, peering},

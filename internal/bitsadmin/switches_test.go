@@ -81,7 +81,7 @@ func TestDocument(t *testing.T) {
 	table.WriteString("| # | switch | state | what differs, or is to be known |\n|---|---|---|---|\n")
 	for i := range switches {
 		s := &switches[i]
-		line := fmt.Sprintf("| %d | `/%s` | %s | %s", i+1, strings.ReplaceAll(strings.TrimSpace(spelling(s)), "|", `\|`), s.State, s.Differs)
+		line := fmt.Sprintf("| %d | `%s` | %s | %s", i+1, strings.ReplaceAll(spelling(s), "|", `\|`), s.State, s.Differs)
 		table.WriteString(strings.TrimSpace(line) + " |\n")
 	}
 	before, rest, ok := strings.Cut(string(text), begin)

@@ -1,12 +1,11 @@
 package bitsadmin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"time"
 
 	"bits"
@@ -15,69 +14,62 @@ import (
 	"bits/internal/progress"
 )
 
-// errDeadline is the end of the patience of /DEADLINE.
-var errDeadline = errors.New("the deadline is over")
+// transferFlags are the flags of /TRANSFER that are properties of the job.
+var transferFlags = map[string]struct {
+	name  string
+	value func([]string) (any, error)
+}{"PRIORITY": {"priority", setWord}, "ACLFLAGS": {"file_acl_flags", setACL}, "DYNAMIC": {"dynamic_content", setTrue}}
 
 // transfer makes a job, waits for it and completes it.
 // Everything is checked before there is a job: it is made with its files in one call.
-func transfer(ctx context.Context, r *run, o operands) error {
-	t, err := jobType(o)
+func transfer(ctx context.Context, r *run, words []string) error {
+	t, err := r.jobType()
 	if err != nil {
 		return err
 	}
-	files, err := parsePairs(o.words[1:])
+	files, err := parsePairs(words[1:])
 	if err != nil {
 		return err
 	}
-	values := map[string]any{}
-	if p, ok := o.flags["PRIORITY"]; ok {
-		values["priority"] = p
-	}
-	if letters, ok := o.flags["ACLFLAGS"]; ok {
-		if values["file_acl_flags"], err = parseACL(letters); err != nil {
-			return err
-		}
-	}
-	if o.has("DYNAMIC") {
-		values["dynamic_content"] = true
-	}
-	spec := bits.Spec{ID: bits.NewID(), Type: t, DisplayName: o.words[0], Files: files, Properties: map[string]bits.RawMessage{}, Resume: true}
-	for name, v := range values {
-		if spec.Properties[name], err = json.Marshal(v); err != nil {
-			return err
+	spec := bits.Spec{ID: bits.NewID(), Type: t, DisplayName: words[0], Files: files, Properties: map[string]bits.RawMessage{}, Resume: true}
+	for flag, p := range transferFlags {
+		if word, ok := r.flags[flag]; ok {
+			v, err := p.value([]string{word})
+			if err != nil {
+				return err
+			}
+			if spec.Properties[p.name], err = json.Marshal(v); err != nil {
+				return err
+			}
 		}
 	}
 	limited := ctx
-	if s, ok := o.flags["DEADLINE"]; ok {
+	if s, ok := r.flags["DEADLINE"]; ok {
 		n, err := parseNumber(s)
 		if err != nil {
 			return err
 		}
+		late := bits.Errorf(hresult.ERROR_TIMEOUT, "cannot transfer %q: it has taken %d seconds", spec.DisplayName, n)
 		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeoutCause(ctx, time.Duration(n)*time.Second, errDeadline)
+		limited, cancel = context.WithTimeoutCause(ctx, time.Duration(n)*time.Second, late)
 		defer cancel()
 	}
-	err = r.Connect(limited)
-	if err == nil {
-		// Cut short, this call would leave a job of which nobody knows.
-		if _, err = r.Client.Create(context.WithoutCancel(limited), spec); err == nil {
-			err = r.follow(limited, spec.ID)
-		}
+	if err := r.Connect(ctx); err != nil {
+		return err
 	}
-	return r.stopped(ctx, limited, err, spec, o.has("DETACHONINTERRUPT"))
-}
-
-// stopped ends a transfer whose waiting was cut short: the job is dropped, unless it is to stay behind.
-func (r *run) stopped(ctx, limited context.Context, err error, spec bits.Spec, stays bool) error {
-	cause := context.Cause(limited)
-	if err == nil || cause == nil || !errors.Is(err, cause) {
+	// Cut short, this call would leave a job of which nobody knows.
+	if _, err := r.Client.Create(context.WithoutCancel(ctx), spec); err != nil {
+		return err
+	}
+	err = r.follow(limited, spec.ID)
+	if cause := context.Cause(limited); err == nil || cause == nil || !errors.Is(err, cause) {
 		return err
 	}
 	if r.screen > 0 {
 		r.say("") // after the ^C
 	}
-	if ctx.Err() != nil && stays {
-		r.say("The job goes on: bitsadmin /INFO %s shows it; when it is TRANSFERRED, bitsadmin /COMPLETE %s ends it.", guid(spec.ID), guid(spec.ID))
+	if ctx.Err() != nil && r.has("DETACHONINTERRUPT") {
+		r.say("The job goes on: bitsadmin /INFO %[1]s shows it; when it is TRANSFERRED, bitsadmin /COMPLETE %[1]s ends it.", guid(spec.ID))
 		return exitStillRuns
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -86,10 +78,7 @@ func (r *run) stopped(ctx, limited context.Context, err error, spec bits.Spec, s
 		return err
 	}
 	r.say("The job is canceled.")
-	if cause == errDeadline {
-		return bits.Errorf(hresult.ERROR_TIMEOUT, "cannot transfer %q: %w", spec.DisplayName, errDeadline)
-	}
-	return cause
+	return err
 }
 
 // follow shows how far a job is until it has ended, and ends it.
@@ -105,17 +94,19 @@ func (r *run) follow(ctx context.Context, id string) error {
 			}
 			switch j.State {
 			case bits.StateTransferred:
-				code, err := r.Client.Complete(ctx, id)
-				if err != nil {
-					return err
-				}
-				return r.done(code, "Transfer complete.")
+				code, err := r.Client.Complete(context.WithoutCancel(ctx), id)
+				return r.done(code, err, "Transfer complete.")
 			case bits.StateAcknowledged:
-				return r.done(0, "Transfer complete.")
+				return r.done(0, nil, "Transfer complete.")
 			case bits.StateCancelled:
 				return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot transfer %q: the job was canceled", j.DisplayName)
 			case bits.StateError:
-				return r.failed(ctx, j)
+				for _, line := range errorLines(j) {
+					r.say("%s", line)
+				}
+				_, err := r.Client.Cancel(ctx, id)
+				e := cmp.Or(j.Error, &bits.JobError{Code: hresult.E_FAIL})
+				return cmp.Or[error](err, &bits.Error{Code: e.Code, Context: e.Context, Message: e.Message})
 			}
 		}
 		if err != nil {
@@ -128,18 +119,6 @@ func (r *run) follow(ctx context.Context, id string) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// failed prints the error of a job, and drops the job.
-func (r *run) failed(ctx context.Context, j *bits.Job) error {
-	for _, line := range errorLines(j) {
-		r.say("%s", line)
-	}
-	_, err := r.Client.Cancel(ctx, j.ID)
-	if err != nil || j.Error == nil {
-		return errors.Join(bits.Errorf(hresult.E_FAIL, "cannot transfer %q", j.DisplayName), err)
-	}
-	return &bits.Error{Code: j.Error.Code, Context: j.Error.Context, Message: j.Error.Message}
 }
 
 // display shows a job in two lines: drawn again in their place on a terminal, elsewhere printed when there is something new.
@@ -182,26 +161,23 @@ func (d *display) draw(j *bits.Job) error {
 }
 
 // monitor lists the jobs again and again, until the context ends.
-func monitor(ctx context.Context, r *run, o operands) error {
+func monitor(ctx context.Context, r *run, _ []string) error {
 	seconds := uint32(5)
-	if s, ok := o.flags["REFRESH"]; ok {
+	if s, ok := r.flags["REFRESH"]; ok {
 		var err error
-		if seconds, err = parseNumber(s); err != nil {
-			return err
-		}
-		if seconds < 1 || seconds > math.MaxInt32 {
-			return invalid("cannot refresh every %d seconds: one second is the least", seconds)
+		if seconds, err = parseNumber(s); err != nil || seconds == 0 {
+			return cmp.Or(err, error(invalid("cannot refresh every 0 seconds: one second is the least")))
 		}
 	}
 	for {
-		jobs, err := r.jobs(ctx, o)
+		jobs, err := r.jobs(ctx)
 		if err != nil {
 			return err
 		}
 		if r.screen > 0 {
 			r.out.WriteString("\x1b[H\x1b[2J")
 		}
-		r.say("Monitoring the jobs every %s second(s). Press Ctrl+C to end.", strconv.Itoa(int(seconds)))
+		r.say("Monitoring the jobs every %d second(s). Press Ctrl+C to end.", seconds)
 		for i := range jobs {
 			r.line("%s", summary(&jobs[i]))
 		}

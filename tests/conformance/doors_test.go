@@ -63,6 +63,9 @@ var doors = map[string]func(*service) door{
 // goDoor is package client.
 type goDoor struct{ c *client.Client }
 
+// at is a client of a socket.
+func (goDoor) at(socket string) *client.Client { return &client.Client{Socket: socket} }
+
 func (d goDoor) create(spec bits.Spec) (string, answer) {
 	j, err := d.c.Create(ctx, spec)
 	if err != nil {

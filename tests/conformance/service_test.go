@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -20,7 +21,13 @@ import (
 
 var ctx = context.Background()
 
-func TestMain(m *testing.M) { bitstest.Main(m) }
+func TestMain(m *testing.M) {
+	if socket := os.Getenv("BITS_CONFORMANCE_CALLER"); socket != "" {
+		caller(socket)
+		return
+	}
+	bitstest.Main(m)
+}
 
 // service is the service of one row, in a folder of its own: within this process, or, to be killed, a process.
 type service struct {

@@ -11,8 +11,8 @@ import (
 	"bits"
 )
 
-// TestRows runs each row through each door.
-func TestRows(t *testing.T) {
+// TestConformance runs each row through each door.
+func TestConformance(t *testing.T) {
 	t.Parallel()
 	o := newOrigin()
 	t.Cleanup(o.server.Close)

@@ -17,7 +17,7 @@ import (
 // Rows of an ordinary user are run by one, in a process of his.
 func TestOrdinaryUser(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("the user of this test is an ordinary one: TestRows has shown it")
+		t.Skip("the user of this test is an ordinary one: TestConformance has shown it")
 	}
 	t.Parallel()
 	dir := bitstest.Dir(t)
@@ -32,7 +32,7 @@ func TestOrdinaryUser(t *testing.T) {
 	bitstest.Must(t, err)
 	_, err = io.Copy(to, from)
 	bitstest.Must(t, err, to.Close())
-	cmd := exec.Command(program, "-test.run", "^TestRows$", "-test.count=1", "-test.v")
+	cmd := exec.Command(program, "-test.run", "^TestConformance$", "-test.count=1", "-test.v")
 	cmd.Dir, cmd.Env = folder, append(os.Environ(), "BITS_CONFORMANCE=ordinary", "HOME="+folder)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()

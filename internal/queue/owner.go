@@ -198,7 +198,11 @@ func (q *Queue) halt(id string) {
 // Own makes the caller the owner of the job, and removes what the owner before trusted it with: credentials, client certificate, custom
 // headers, the variables of proxies, which may hold passwords, and the command line.
 // The requirement of a validator stays, but nothing is remembered as accepted: the job fails closed.
+// A job of his own stays as it is.
 func (q *Queue) Own(id, owner string) error {
+	if j, err := q.Get(id); err == nil && j.Owner == owner && !j.State.Final() && !j.Completing {
+		return nil
+	}
 	defer q.hold(id)()
 	return q.change(id, func(j *bits.Job, c *store.Change) error {
 		if j.State.Final() {

@@ -96,6 +96,9 @@ func TestStates(t *testing.T) {
 						w.play("create ahead;set ahead priority \"HIGH\";add ahead $URL/dead ahead;resume ahead;wait ahead CONNECTING")
 					}
 					for n, c := range cells {
+						if strings.HasPrefix(c.call, "own ") && os.Getuid() != 0 {
+							continue // it is for administrators
+						}
 						w.cell(fmt.Sprint("j", n), kind, state, c)
 						if t.Failed() {
 							return

@@ -32,6 +32,8 @@ type Server struct {
 	System func() wire.System // what the service says of itself; Owner is filled in here
 	Stop   func()             // ends the service at a checkpoint
 	Limits contract.Limits    // of policy
+
+	NoCommands bool // policy: notification commands are kept, and not run
 }
 
 // access says who may call a route.
@@ -71,10 +73,13 @@ func init() {
 		{"POST", "/jobs/{job}/suspend", admin, "Suspend. When it returns, nothing of the job is under way.", act(bits.Suspend), nil},
 		{"POST", "/jobs/{job}/cancel", admin, "Cancel: drop the job and its temporary files.", act(bits.Cancel), nil},
 		{"POST", "/jobs/{job}/complete", owns, "Complete: give the finished files their names, drop the others.", act(bits.Complete), nil},
-		{"POST", "/jobs/{job}/own", admin, "TakeOwnership: the caller becomes the owner; custom headers are removed.", (*call).own, nil},
+		{"POST", "/jobs/{job}/own", admin, "TakeOwnership: the caller becomes the owner; custom headers and the notification command are removed.", (*call).own, nil},
 		{"POST", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface: the body of the answer is the stream of questions.", (*call).setValidation, nil},
 		{"DELETE", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface(nullptr).", (*call).removeValidation, nil},
-		{"POST", "/jobs/{job}/certificate-validation/{question}", owns, "The verdict on a question.", (*call).verdict, nil},
+		{"POST", "/jobs/{job}/certificate-validation/{question}", owns, "The verdict on a question.", returned(notify.Certificates, "question"), nil},
+		{"POST", "/jobs/{job}/notify-interface", owns, "SetNotifyInterface: the body of the answer is the stream of notifications.", (*call).setNotify, nil},
+		{"DELETE", "/jobs/{job}/notify-interface", owns, "SetNotifyInterface(nullptr).", (*call).removeNotify, nil},
+		{"POST", "/jobs/{job}/notify-interface/{notification}", owns, "What the callback returned for a notification.", returned(notify.Notifications, "notification"), nil},
 		{"GET", "/events", anyone, "The caller's events, one JSON object a line: from number since on, or from the present state. job=ID: of one job. follow=false: only what is there.", (*call).events, []string{"since", "job", "follow"}},
 	}
 	for _, o := range contract.Operations() {
@@ -266,7 +271,7 @@ func (c *call) get() (any, error) { return c.Queue.Get(c.job) }
 
 // caller is who calls, as the rules see him.
 func (c *call) caller() contract.Caller {
-	return contract.Caller{Owner: c.peer.Owner, Exempt: c.peer.Admin, Limits: c.Limits}
+	return contract.Caller{Owner: c.peer.Owner, Exempt: c.peer.Admin, Limits: c.Limits, NoCommands: c.NoCommands}
 }
 
 // property reads one property of the job, with the code that BITS would return.
@@ -332,10 +337,16 @@ func (c *call) patch() (any, error) {
 	if err := c.read(&values); err != nil {
 		return nil, err
 	}
-	if _, err := c.Queue.Do(c.job, contract.SetCall(values), c.caller()); err != nil {
+	done, err := c.Queue.Do(c.job, contract.SetCall(values), c.caller())
+	if err != nil {
 		return nil, err
 	}
-	return c.Queue.Get(c.job)
+	answer := wire.Changed{Code: done.Code}
+	if done.Code != hresult.S_OK {
+		answer.Name = done.Code.Name()
+	}
+	answer.Job, err = c.Queue.Get(c.job)
+	return answer, err
 }
 
 func (c *call) files() (any, error) {

@@ -56,6 +56,7 @@ type Service struct {
 	*client.Client
 	Dir      string
 	Settings scheduler.Settings
+	Config   daemon.Config // what else a service is told, at Begin
 
 	t    testing.TB
 	stop context.CancelFunc
@@ -82,10 +83,10 @@ func (s *Service) Begin() {
 	ready := make(chan struct{})
 	s.stop, s.done = cancel, make(chan error, 1)
 	go func() {
-		s.done <- daemon.Run(ctx, daemon.Config{
-			State: filepath.Join(s.Dir, "state"), Socket: s.Socket, Scheduler: s.Settings,
-			Log: slog.New(slog.DiscardHandler), Ready: sync.OnceFunc(func() { close(ready) }),
-		})
+		c := s.Config
+		c.State, c.Socket, c.Scheduler = filepath.Join(s.Dir, "state"), s.Socket, s.Settings
+		c.Log, c.Ready = slog.New(slog.DiscardHandler), sync.OnceFunc(func() { close(ready) })
+		s.done <- daemon.Run(ctx, c)
 	}()
 	select {
 	case <-ready:

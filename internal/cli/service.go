@@ -25,7 +25,7 @@ func (a *app) connect(ctx context.Context) error {
 
 func (a *app) daemonCommand() *cobra.Command {
 	var config daemon.Config
-	var log string
+	var log, commands string
 	var announce bool
 	cmd := &cobra.Command{
 		Use:   "daemon",
@@ -43,7 +43,10 @@ the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder o
 				return usagef("--foreground is at least 1, or -1")
 			case s.Slice <= 0 || config.IdleExit < 0:
 				return usagef("--slice and --idle-exit are no negative times, and --slice is not 0")
+			case commands != "on" && commands != "off":
+				return usagef("--notify-commands is on or off")
 			}
+			config.NoCommands = commands == "off"
 			err := launch.Run(cmd.Context(), config, log, func() {
 				if announce {
 					fmt.Fprintln(a.Out, "ready")
@@ -63,6 +66,7 @@ the user. Its socket is BITS_SOCKET, else in XDG_RUNTIME_DIR, else in a folder o
 	flags.IntVar(&config.Scheduler.Background, "background", 1, "background jobs that run at once")
 	flags.IntVar(&config.Scheduler.Foreground, "foreground", 16, "foreground jobs that run at once; -1: no limit")
 	flags.DurationVar(&config.Scheduler.Slice, "slice", 5*time.Minute, "time after which a job makes room for one of the same priority")
+	flags.StringVar(&commands, "notify-commands", "on", "off: notification commands are kept, and not run")
 	flags.StringVar(&log, "log", "", "file for the log, kept under 2 MiB; empty: stderr")
 	flags.BoolVar(&announce, "announce", false, "print a line when ready")
 	flags.MarkHidden("announce")

@@ -30,6 +30,8 @@ type Caller struct {
 	Owner  string // the user's SID or "uid:N"
 	Exempt bool   // the limits of policy are not for this caller: an administrator
 	Limits Limits
+
+	NoCommands bool // policy: notification commands are kept, and not run
 }
 
 // Outcome is what a call has done.

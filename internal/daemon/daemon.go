@@ -19,7 +19,9 @@ import (
 	"bits/internal/certcheck"
 	"bits/internal/contract"
 	"bits/internal/ipc"
+	"bits/internal/notifier"
 	"bits/internal/notify"
+	"bits/internal/start"
 	"bits/internal/queue"
 	"bits/internal/scheduler"
 	"bits/internal/store"
@@ -35,7 +37,10 @@ type Config struct {
 	Scheduler scheduler.Settings
 	Limits    contract.Limits // of policy
 	Log       *slog.Logger
-	Ready     func() // called when the socket answers
+
+	NoCommands bool   // policy: notification commands are kept, and not run
+	Activation string // folder of the applications that are started when they are needed; empty: none
+	Ready      func() // called when the socket answers
 }
 
 // Run runs the service until the context ends, it is told to stop, or it has been idle.
@@ -84,14 +89,17 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	defer stop(nil)
 	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub}
 	planner := scheduler.New(q, m.run, c.Scheduler)
+	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket, "BITS_STATE_DIR=" + c.State}, Log: c.Log}}
+	notifier := notifier.New(q, hub, programs, !c.NoCommands, c.Log)
+	busy := func() bool { return busy(q) || notifier.Busy() }
 	started, build := time.Now(), Executable()
 	callers := &callers{moved: make(chan struct{}, 1)}
 	server := &http.Server{
 		Handler: (&api.Server{
-			Queue: q, Hub: hub, Store: s, Limits: c.Limits,
+			Queue: q, Hub: hub, Store: s, Limits: c.Limits, NoCommands: c.NoCommands,
 			Stop: func() { stop(errStopped) },
 			System: func() wire.System {
-				return wire.System{API: wire.Version, Build: build, PID: os.Getpid(), Started: started, State: c.State, Busy: busy(q), Asking: hub.Count()}
+				return wire.System{API: wire.Version, Build: build, PID: os.Getpid(), Started: started, State: c.State, Busy: busy(), Asking: hub.Count()}
 			},
 		}).Handler(),
 		ConnContext: api.ConnContext,
@@ -118,14 +126,20 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	}
 	if c.IdleExit > 0 {
 		go func() {
-			idle(ctx, q, callers, c.IdleExit)
+			idle(ctx, q, callers, c.IdleExit, busy)
 			stop(errIdle)
 		}()
 	}
 	scheduled := make(chan struct{})
 	go func() {
+		told := make(chan struct{})
+		go func() {
+			notifier.Run(ctx)
+			close(told)
+		}()
 		go finish() // beside the rest: a disk that does not answer holds up its own job only
 		planner.Run(ctx)
+		<-told
 		close(scheduled)
 	}()
 	<-ctx.Done()
@@ -141,7 +155,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	if errors.As(why, &failed) {
 		return false, failed.error
 	}
-	return errors.Is(why, errIdle) && busy(q), nil
+	return errors.Is(why, errIdle) && busy(), nil
 }
 
 // reachEvery is how often the service looks whether it can be reached.
@@ -204,6 +218,15 @@ func busy(q *queue.Queue) bool {
 	return false
 }
 
+// programs starts what the notifier asks for.
+type programs struct{ start.Programs }
+
+// CanActivate reports whether an application is registered for the job.
+func (p programs) CanActivate(j *bits.Job) bool {
+	_, err := p.Registered(j.NotificationCLSID)
+	return err == nil
+}
+
 // callers counts who is connected.
 type callers struct {
 	n     atomic.Int64
@@ -219,11 +242,11 @@ func (c *callers) add(by int64) {
 }
 
 // idle returns when the service has had nothing to do and nobody connected for the time given, or the context has ended.
-func idle(ctx context.Context, q *queue.Queue, callers *callers, after time.Duration) {
+func idle(ctx context.Context, q *queue.Queue, callers *callers, after time.Duration, busy func() bool) {
 	for {
 		changed := q.Changed()
 		timer := time.NewTimer(after)
-		if callers.n.Load() > 0 || busy(q) {
+		if callers.n.Load() > 0 || busy() {
 			timer.Stop()
 		}
 		select {

@@ -123,7 +123,7 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 	if failed != nil || err != nil {
 		return 0, cmp.Or(failed, err)
 	}
-	q.hub.Remove(id)
+	q.hub.Remove(id, notify.Certificates)
 	if j, err = q.Get(id); err == nil && code == hresult.BG_S_PARTIAL_COMPLETE && !clean(j) {
 		code = hresult.BG_S_UNABLE_TO_DELETE_FILES
 	}
@@ -169,7 +169,7 @@ func (q *Queue) end(id string, a bits.Action) (hresult.Code, error) {
 		return 0, err
 	}
 	q.halt(id)
-	q.hub.Remove(id)
+	q.hub.Remove(id, notify.Certificates)
 	j, err := q.Get(id)
 	if err == nil && !clean(j) {
 		return hresult.BG_S_UNABLE_TO_DELETE_FILES, nil
@@ -196,7 +196,7 @@ func (q *Queue) halt(id string) {
 }
 
 // Own makes the caller the owner of the job, and removes what the owner before trusted it with: credentials, client certificate, custom
-// headers, the variables of proxies, which may hold passwords, and the command line.
+// headers, the variables of proxies, which may hold passwords, and the notification command. His application is told nothing more.
 // The requirement of a validator stays, but nothing is remembered as accepted: the job fails closed.
 // A job of his own stays as it is.
 func (q *Queue) Own(id, owner string) error {
@@ -210,7 +210,8 @@ func (q *Queue) Own(id, owner string) error {
 		}
 		j.Owner, j.Secrets, c.ForgetAccepted = owner, j.Secrets.ForAnother(), true
 		j.NotifyCommand, j.NotifyUser = nil, ""
-		q.hub.Remove(id)
+		q.hub.Remove(id, notify.Certificates)
+		q.hub.Remove(id, notify.Notifications)
 		return nil
 	})
 }
@@ -276,10 +277,10 @@ func (q *Queue) setValidator(id string, on bool, allowed func(*bits.Job) error) 
 		return nil, err
 	}
 	if !on {
-		q.hub.Remove(id)
+		q.hub.Remove(id, notify.Certificates)
 		return nil, nil
 	}
-	return q.hub.Register(id), nil
+	return q.hub.Register(id, notify.Certificates, notify.Listener{}), nil
 }
 
 // refuse makes a job whose Complete failed by itself an ERROR that its owner can see.

@@ -44,6 +44,8 @@ type entry struct {
 	run  *Run
 	turn uint64 // grows with each entry into QUEUED: the round robin
 	held int    // no run begins while it is above zero
+
+	changes uint64 // that JobModification is for
 }
 
 // Open loads the jobs from the store.
@@ -65,6 +67,7 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 		if at := now.Add(retryDelay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
 			j.NextRetry = &at
 		}
+		notices(j, j, all(j.Files)) // of an older program, which kept none
 		q.jobs[j.ID] = &entry{job: j, turn: q.turn}
 		if j.State.Running() {
 			if err := q.change(j.ID, func(j *bits.Job, _ *store.Change) error { return move(j, bits.Yield) }); err != nil {
@@ -254,45 +257,13 @@ func (q *Queue) List(keep func(*bits.Job) bool) (jobs []*bits.Job) {
 	return jobs
 }
 
-// Progress returns the progress of the jobs for which keep is true, and copies nothing else.
-func (q *Queue) Progress(keep func(*bits.Job) bool) map[string]bits.JobProgress {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	all := map[string]bits.JobProgress{}
-	for id, e := range q.jobs {
-		if keep(e.job) {
-			all[id] = e.progress()
-		}
-	}
-	return all
-}
-
-// progress counts what has arrived besides what is promised.
-func (e *entry) progress() bits.JobProgress {
-	p := e.job.Count()
-	if n, received := e.underWay(); n >= 0 {
-		p.BytesReceived += received - e.job.Files[n].TransferredBytes()
-	}
-	return p
-}
-
-// underWay returns the file that is being transferred, and how much of it has arrived; -1: none.
-func (e *entry) underWay() (file int, received int64) {
-	if e.run == nil {
-		return -1, 0
-	}
-	n := int(e.run.file.Load())
-	if n >= len(e.job.Files) {
-		return -1, 0
-	}
-	return n, max(e.run.received.Load(), e.job.Files[n].TransferredBytes())
-}
-
-// View is what the scheduler sees of a job.
+// View is what the scheduler and the notifier see of a job.
 type View struct {
 	Job  *bits.Job // not to be changed; its files change while they are transferred, and are not to be read
 	Run  *Run
 	Turn uint64
+
+	Changes uint64 // grows with each change that JobModification is for
 }
 
 // Snapshot returns all jobs, without the live parts.
@@ -301,7 +272,7 @@ func (q *Queue) Snapshot() []View {
 	defer q.mu.Unlock()
 	views := make([]View, 0, len(q.jobs))
 	for _, e := range q.jobs {
-		views = append(views, View{e.job, e.run, e.turn})
+		views = append(views, View{e.job, e.run, e.turn, e.changes})
 	}
 	return views
 }
@@ -319,7 +290,8 @@ func (q *Queue) live(e *entry) *bits.Job {
 		j.Files[n].Received = received
 	}
 	j.Progress = e.progress()
-	j.ValidatorAttached = q.hub.Attached(j.ID)
+	j.ValidatorAttached = q.hub.Attached(j.ID, notify.Certificates) != nil
+	j.NotifyAttached = q.hub.Attached(j.ID, notify.Notifications) != nil
 	j.HeaderNames = j.HeaderList()
 	j.Waiting = q.waiting(e)
 	return j
@@ -404,6 +376,7 @@ func (e *entry) changed(f func(*bits.Job, *store.Change) error) (*store.Change, 
 
 // stamped adds to a change what goes with every one.
 func (e *entry) stamped(c *store.Change) *store.Change {
+	notices(e.job, c.Job, c.Files)
 	c.Job.Modified, c.Job.Expiring = time.Now(), nil
 	if c.Job.State != e.job.State {
 		c.Events = append(c.Events, stateEvent(c.Job))
@@ -430,6 +403,9 @@ func (q *Queue) install(e *entry, j *bits.Job) {
 	if j.State == bits.StateQueued && e.job.State != bits.StateQueued {
 		q.turn++
 		e.turn = q.turn
+	}
+	if !arrived(e.job, j) {
+		e.changes++
 	}
 	e.job = j
 	q.hub.Wake()

@@ -43,7 +43,7 @@ func sample() *bits.Job {
 		ID: "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77", Owner: "uid:1000", State: bits.StateTransientError, DisplayName: "a name", Description: "ü", Priority: bits.High,
 		Created: at, Modified: at, Transferred: &at, MinimumRetryDelay: 60, NoProgressTimeout: 7, MaximumDownloadTime: 8,
 		SecurityFlags: bits.CheckRevocation, ValidatorRequired: true, AutoComplete: true, NoReplace: true, Backoff: &bits.Backoff{First: 1, Max: 2, Jitter: .5},
-		NotifyFlags: 0x1b, NotifyCommand: &bits.Command{Program: "/p", Parameters: "p x"}, NotifyUser: "uid:7", NotificationCLSID: "g", MinimumNotificationInterval: 9,
+		NotifyFlags: 0x1b, NotifyCommand: &bits.Command{Program: "/p", Parameters: "p x"}, NotifyUser: "uid:7", NotificationCLSID: "g", MinimumNotificationInterval: 9, Notice: &bits.Notice{N: 5}, Notices: 5,
 		ProxySettings: bits.ProxySettings{Usage: bits.ProxyOverride, List: "p", Bypass: "b"}, FileACLFlags: 1, PeerCachingFlags: 2, CostFlags: 0x800000ff,
 		DynamicContent: true, HighPerformance: true, OnDemand: true, MaxDownloadSize: &size, StoredCredentials: bits.AuthProxy, HTTPMethod: "POST",
 		HeadersWriteOnly: true, HelperTokenFlags: 3, HelperTokenSID: "uid:8", ReplyFileName: "/r", ReplyProgress: &bits.ReplyProgress{BytesTotal: &size, BytesTransferred: 3},
@@ -52,7 +52,7 @@ func sample() *bits.Job {
 		Files: []bits.File{
 			{Number: 0, RemoteName: "http://a/b", LocalName: "/b", Temporary: "/t", Size: &size, Validator: &bits.Validator{ETag: `"x"`, Size: 1000}, Done: bits.Ranges{{Start: 0, End: 10}, {Start: 20, End: 30}}},
 			{Number: 1, RemoteName: "http://b/c", Original: "http://a/c", LocalName: "/c", Temporary: "/u", Finished: true, Completed: true, FileDetails: bits.FileDetails{
-				Ranges: []bits.FileRange{{Offset: 5, Length: bits.ToEOF}}, Requested: bits.Ranges{{Start: 1, End: 2}}, Position: 4, Renamed: true, NoRanges: true, Valid: true, ResponseHeaders: "A: b\r\n"}},
+				Ranges: []bits.FileRange{{Offset: 5, Length: bits.ToEOF}}, Requested: bits.Ranges{{Start: 1, End: 2}}, Position: 4, Renamed: true, NoRanges: true, Valid: true, ResponseHeaders: "A: b\r\n", Notice: &bits.Notice{N: 4, Taken: true}}},
 		},
 		Secrets: bits.Secrets{Credentials: []bits.Credential{{Target: bits.AuthServer, Scheme: bits.Basic, User: &user, Password: &password}},
 			ClientCertificate: &bits.ClientCertificate{Location: 2, Store: "MY", Hash: "h"},
@@ -299,6 +299,9 @@ func TestOldStores(t *testing.T) {
 		want := sample()
 		if filepath.Base(v) < "v2" {
 			want.Expiring, want.Files[1].Original, want.Files[1].RemoteName = nil, "", "http://a/c"
+		}
+		if filepath.Base(v) < "v4" { // made before notices were kept
+			want.Notice, want.Notices, want.Files[1].Notice = nil, 0, nil
 		}
 		if filepath.Base(v) < "v3" {
 			want.NotifyFlags, want.MinimumNotificationInterval, want.HTTPMethod = 3, 500, "GET"

@@ -23,7 +23,7 @@ type System struct {
 	State   string    `json:"state"`  // the folder of the store
 	Owner   string    `json:"owner"`  // who the service believes the caller to be
 	Busy    bool      `json:"busy"`   // a job is QUEUED, running or TRANSIENT_ERROR
-	Asking  int       `json:"asking"` // applications attached to judge certificates
+	Asking  int       `json:"asking"` // applications attached: to judge certificates, or to be notified
 }
 
 // Build identifies an executable.
@@ -77,17 +77,31 @@ type SetValidation struct {
 	Attach    bool   `json:"attach,omitempty"` // in any state but a final one: Suspend, set and Resume in one step
 }
 
-// ValidationItem is one line of the stream that answers it: first the registration, then questions, at the end perhaps replaced.
-type ValidationItem struct {
-	Registration string         `json:"registration,omitempty"`
-	Question     *bits.Question `json:"ask,omitempty"`
-	Replaced     bool           `json:"replaced,omitempty"`
+// SetNotify is the body of POST /v1/jobs/{job}/notify-interface.
+type SetNotify struct {
+	Interfaces []string `json:"interfaces"` // of [bits.Callbacks]; the first is needed
 }
 
-// Verdict is the body of POST /v1/jobs/{job}/certificate-validation/{question}.
+// Item is one line of the stream that answers either: first the registration, then calls, at the end perhaps replaced.
+type Item struct {
+	Registration string             `json:"registration,omitempty"`
+	Question     *bits.Question     `json:"ask,omitempty"`
+	Notification *bits.Notification `json:"notify,omitempty"`
+	Replaced     bool               `json:"replaced,omitempty"`
+}
+
+// Verdict is what the application returns from a call: the body of POST .../certificate-validation/{question} and of
+// POST .../notify-interface/{notification}.
 type Verdict struct {
 	Registration string        `json:"registration"`
 	Code         *hresult.Code `json:"hresult"` // needed: a verdict that is left out is none
+}
+
+// Changed is the answer to PATCH /v1/jobs/{job}: the job, and the code if it is another success than S_OK.
+type Changed struct {
+	*bits.Job
+	Code hresult.Code `json:"hresult,omitempty"`
+	Name string       `json:"name,omitempty"`
 }
 
 // Kinds of events.

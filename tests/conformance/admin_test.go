@@ -28,7 +28,7 @@ type adminDoor struct {
 
 func newAdminDoor(s *service) door {
 	d := adminDoor{s: s, client: &client.Client{Socket: s.client.Socket}}
-	d.restDoor = restDoor{d.api}
+	d.restDoor = restDoor{s.client.Socket, d.api}
 	return d
 }
 

@@ -68,6 +68,6 @@ func play(t *testing.T, r row, key string, o *origin, open func(*service) door, 
 		t.Fatal(err)
 	}
 	s := newService(t, lives, l)
-	w := &world{t: t, row: r, door: open(s), s: s, origin: o, key: key, ids: map[string]string{}, states: map[string]bits.State{}, lives: lives, kill: key[len(key)-1]%2 == 0}
+	w := &world{t: t, row: r, door: open(s), s: s, origin: o, key: key, ids: map[string]string{}, states: map[string]bits.State{}, listeners: map[string]*listener{}, lives: lives, kill: key[len(key)-1]%2 == 0}
 	w.run()
 }

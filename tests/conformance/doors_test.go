@@ -139,12 +139,13 @@ func (d goDoor) act(id, verb string) answer {
 // restDoor is the local API as text: requests that any program could send. How they are sent is said by do, which returns the body of
 // a success.
 type restDoor struct {
-	do func(method, path string, body []byte) ([]byte, error)
+	socket string
+	do     func(method, path string, body []byte) ([]byte, error)
 }
 
 func newHTTPDoor(s *service) door {
 	c := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return ipc.Dial(ctx, s.client.Socket) }, DisableKeepAlives: true}}
-	return restDoor{func(method, path string, body []byte) ([]byte, error) {
+	return restDoor{s.client.Socket, func(method, path string, body []byte) ([]byte, error) {
 		r, err := http.NewRequest(method, "http://bits/v1"+path, bytes.NewReader(body))
 		if err != nil {
 			return nil, err

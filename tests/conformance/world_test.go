@@ -36,6 +36,8 @@ type world struct {
 	states map[string]bits.State
 	lives  bool // a restart follows each step
 	kill   bool // the next restart is a kill
+
+	listeners map[string]*listener
 }
 
 // run carries out the steps of the row.
@@ -190,6 +192,9 @@ func (w *world) step(s step) bool {
 				break
 			}
 		}
+	case "listen", "leave", "refuse", "told", "untold":
+		w.listening(s, args)
+		return true
 	case "restart": // the service
 		w.s.end(w.t, false)
 		w.s.start(w.t)
@@ -201,6 +206,14 @@ func (w *world) step(s step) bool {
 				w.states[name] = -1
 			}
 		}
+		return true
+	case "appears": // LOCAL
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			if _, err := os.Lstat(w.local(arg(0))); err == nil {
+				return true
+			}
+		}
+		w.errorf(s, "it does not")
 		return true
 	case "exists", "missing": // LOCAL
 		if _, err := os.Lstat(w.local(arg(0))); (err == nil) != (s.verb == "exists") {

@@ -355,7 +355,7 @@ type FileSpec struct {
 	RemoteName string `json:"remote_name"`
 	LocalName  string `json:"local_name"`
 
-	Ranges []FileRange `json:"ranges,omitempty"` // AddFileWithRanges; absent: the whole file
+	Ranges []FileRange `json:"ranges,omitzero"` // AddFileWithRanges; absent: the whole file
 }
 
 // HeaderList returns the names of the custom headers.

@@ -231,7 +231,7 @@ func setACL(o []string) (any, error)    { return parseACL(o[0]) }
 func setTrue([]string) (any, error)     { return true, nil }
 
 func setPath(o []string) (any, error) {
-	if isNull(o[0]) {
+	if o[0] == "" || isNull(o[0]) {
 		return "", nil
 	}
 	return parsePath(o[0])

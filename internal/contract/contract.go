@@ -95,10 +95,13 @@ func (r rule) allows(what string, j *bits.Job) error {
 
 // settable returns the error of a job that is too far.
 func (r rule) settable(what string, j *bits.Job) error {
+	if err := r.allows(what, j); err != nil {
+		return err // for good, so it is said first
+	}
 	if r.until.over(j) {
 		return bits.Errorf(r.late, "cannot set %s of job %s: %s", what, j.ID, momentNames[r.until]).WithHint("make a new job, and set it at once")
 	}
-	return r.allows(what, j)
+	return nil
 }
 
 // notFinal is the rule of everything that changes a job.
@@ -124,10 +127,13 @@ func decode(raw bits.RawMessage, into any) error {
 	return err
 }
 
+// text is a string for which BITS takes NULL: the same as an empty one.
+type text string
+
 // nullable reports whether null has a meaning: no text, or no value.
 func nullable(v any) bool {
 	switch v.(type) {
-	case *string, **bits.Backoff, **bits.Command, **bits.ClientCertificate, **int64:
+	case *text, **bits.Backoff, **bits.Command, **bits.ClientCertificate, **int64:
 		return true
 	}
 	return false

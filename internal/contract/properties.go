@@ -46,6 +46,19 @@ func field[T any](name, is, doc string, at func(*bits.Job) *T, check func(*bits.
 		}}
 }
 
+// orNull makes the row of a text take null for an empty one, where BITS takes NULL.
+func (p Property) orNull() Property {
+	write := p.write
+	p.write = func(j *bits.Job, raw bits.RawMessage) error {
+		var s text
+		if decode(raw, &s) == nil && s == "" {
+			raw = bits.RawMessage(`""`)
+		}
+		return write(j, raw)
+	}
+	return p
+}
+
 // fact makes a row that can only be read.
 func fact(name, is, doc string, read func(*bits.Job) (any, hresult.Code, error)) Property {
 	return Property{Name: name, BITS: is, Doc: doc, read: read}
@@ -109,7 +122,7 @@ var properties = []Property{
 	field("maximum_download_time", "SetMaximumDownloadTime GetMaximumDownloadTime", "seconds, default 7776000; 0: no limit", func(j *bits.Job) *bits.Seconds { return &j.MaximumDownloadTime }, nil),
 	field("notify_flags", "SetNotifyFlags GetNotifyFlags", "sum of 1 transferred, 2 error, 4 disable, 8 modification, 16 file transferred, 32 file ranges transferred; default 3", func(j *bits.Job) *bits.NotifyFlags { return &j.NotifyFlags }, word(bits.AllNotify, hresult.E_NOTIMPL)),
 	field("notify_cmd_line", "SetNotifyCmdLine GetNotifyCmdLine", `{"program":"/full/path","parameters":"path words"}: started without a shell when the job is TRANSFERRED or ERROR; null: none`, func(j *bits.Job) **bits.Command { return &j.NotifyCommand }, checkCommand),
-	field("notification_clsid", "BITS_JOB_PROPERTY_NOTIFICATION_CLSID", "GUID of the registered program that is started when nobody listens; empty or the null GUID: none", func(j *bits.Job) *string { return &j.NotificationCLSID }, checkCLSID),
+	field("notification_clsid", "BITS_JOB_PROPERTY_NOTIFICATION_CLSID", "GUID of the registered program that is started when nobody listens; empty or the null GUID: none", func(j *bits.Job) *string { return &j.NotificationCLSID }, checkCLSID).orNull(),
 	field("minimum_notification_interval", "BITS_JOB_PROPERTY_MINIMUM_NOTIFICATION_INTERVAL_MS", "milliseconds between modification and ranges notifications, default 500", func(j *bits.Job) *uint32 { return &j.MinimumNotificationInterval }, nil),
 	field("proxy_settings", "SetProxySettings GetProxySettings", `{"usage":"PRECONFIG", NO_PROXY, OVERRIDE or AUTODETECT,"list":"","bypass":""}; the lists only with OVERRIDE, divided by blanks`, func(j *bits.Job) *bits.ProxySettings { return &j.ProxySettings }, checkProxy).reconnects(),
 	field("security_flags", "SetSecurityFlags GetSecurityFlags", "the bits of SetSecurityFlags", func(j *bits.Job) *bits.SecurityFlags { return &j.SecurityFlags }, func(j *bits.Job, f *bits.SecurityFlags) error {
@@ -133,7 +146,7 @@ var properties = []Property{
 		_, err := ParseRoots(*s)
 		return err
 	}).reconnects(),
-	field("custom_headers", "SetCustomHeaders GetCustomHeaders", "one string, each line ended by CRLF; at most 16,383 characters; empty or null: none; sealed on disk, read by the owner alone", func(j *bits.Job) *string { return &j.Secrets.Headers }, checkHeaders).reads(readHeaders).ofOwner().reconnects(),
+	field("custom_headers", "SetCustomHeaders GetCustomHeaders", "one string, each line ended by CRLF; at most 16,383 characters; empty or null: none; sealed on disk, read by the owner alone", func(j *bits.Job) *string { return &j.Secrets.Headers }, checkHeaders).orNull().reads(readHeaders).ofOwner().reconnects(),
 	field("custom_headers_write_only", "MakeCustomHeadersWriteOnly", "true: nobody can read the custom headers any more; cannot be undone", func(j *bits.Job) *bool { return &j.HeadersWriteOnly }, func(j *bits.Job, on *bool) error {
 		if !*on && j.HeadersWriteOnly {
 			return bits.Errorf(hresult.E_INVALIDARG, "it cannot be undone").WithHint("make a new job")
@@ -161,7 +174,7 @@ var properties = []Property{
 	}),
 	field("on_demand_mode", "BITS_JOB_PROPERTY_ON_DEMAND_MODE", "only the ranges that were requested are fetched, then the job is SUSPENDED, or TRANSFERRED if its files are whole; default false", func(j *bits.Job) *bool { return &j.OnDemand }, nil).of(downloadsOnly, bits.Download).reconnects(),
 	field("helper_token_flags", "SetHelperTokenFlags GetHelperTokenFlags", "where the helper token is used: sum of 1 local files, 2 network; default 0", func(j *bits.Job) *bits.HelperTokenFlags { return &j.HelperTokenFlags }, word(bits.AllTokenFlags, hresult.E_INVALIDARG)).reconnects(),
-	field("reply_file_name", "SetReplyFileName GetReplyFileName", "full path of the reply; empty: beside the uploaded file; until the reply arrives", func(j *bits.Job) *string { return &j.ReplyFileName }, nil).of(hresult.E_NOTIMPL, bits.UploadReply).before(beforeReply, hresult.BG_E_INVALID_STATE),
+	field("reply_file_name", "SetReplyFileName GetReplyFileName", "full path of the reply; empty: beside the uploaded file; until the reply arrives", func(j *bits.Job) *string { return &j.ReplyFileName }, nil).orNull().of(hresult.E_NOTIMPL, bits.UploadReply).before(beforeReply, hresult.BG_E_INVALID_STATE),
 	field("auto_complete", "", "Complete by itself when TRANSFERRED; default false", func(j *bits.Job) *bool { return &j.AutoComplete }, nil),
 	field("no_replace", "", "Complete never replaces an existing file; default false", func(j *bits.Job) *bool { return &j.NoReplace }, nil),
 	field("backoff", "", `{"first":1,"max":60,"jitter":0.2}: growing delays in the place of minimum_retry_delay; null: off`, func(j *bits.Job) **bits.Backoff { return &j.Backoff }, func(_ *bits.Job, b **bits.Backoff) error {
@@ -177,6 +190,8 @@ var properties = []Property{
 	fact("type", "GetType", "DOWNLOAD, UPLOAD or UPLOAD_REPLY", plain(func(j *bits.Job) bits.JobType { return j.Type })),
 	fact("state", "GetState", "the state", plain(func(j *bits.Job) bits.State { return j.State })),
 	fact("owner", "GetOwner", `the user's SID, or "uid:N"`, plain(func(j *bits.Job) string { return j.Owner })),
+	fact("owner_integrity", "GetOwnerIntegrityLevel", "the owner's integrity level when he made or took the job: 8192 medium, 12288 high, 16384 system", plain(func(j *bits.Job) uint32 { return j.OwnerIntegrity })),
+	fact("owner_elevated", "GetOwnerElevationState", "whether the owner was root, or an elevated administrator, when he made or took the job", plain(func(j *bits.Job) bool { return j.OwnerElevated })),
 	fact("progress", "GetProgress", "BG_JOB_PROGRESS", plain(func(j *bits.Job) bits.JobProgress { return j.Count() })),
 	fact("times", "GetTimes", "BG_JOB_TIMES: created, modified, transfer_completed", plain(func(j *bits.Job) any { return times{j.Created, j.Modified, j.Transferred} })),
 	fact("error", "GetError IBackgroundCopyError", "the error object; BG_E_ERROR_INFORMATION_UNAVAILABLE if there is none", readError),

@@ -61,6 +61,9 @@ func CheckSource(local string) error {
 		return bits.Errorf(hresult.E_INVALIDARG, "cannot use the local name %s: it is not an absolute path", local).In(bits.ContextLocalFile)
 	}
 	info, err := os.Stat(local)
+	if _, dir := os.Stat(filepath.Dir(local)); errors.Is(err, fs.ErrNotExist) && dir == nil {
+		return bits.Errorf(hresult.ERROR_FILE_NOT_FOUND, "cannot use the local name %s: there is no such file", local).In(bits.ContextLocalFile)
+	}
 	if err == nil && !info.Mode().IsRegular() {
 		return bits.Errorf(hresult.E_INVALIDARG, "cannot use the local name %s: it is no regular file", local).In(bits.ContextLocalFile)
 	}

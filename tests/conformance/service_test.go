@@ -1,0 +1,112 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"bits/client"
+	"bits/client/bitstest"
+	"bits/internal/contract"
+	"bits/internal/daemon"
+	"bits/internal/program"
+)
+
+var ctx = context.Background()
+
+func TestMain(m *testing.M) {
+	if socket := os.Getenv("BITS_CONFORMANCE_CALLER"); socket != "" {
+		caller(socket)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// service is the service of one row, in a folder of its own: within this process, or, to be killed, a process.
+type service struct {
+	dir     string
+	limits  contract.Limits
+	process bool
+	client  *client.Client
+
+	cmd  *exec.Cmd
+	stop context.CancelFunc
+	done chan error
+}
+
+func newService(t testing.TB, process bool, limits contract.Limits) *service {
+	t.Helper()
+	s := &service{dir: program.Dir(t), process: process, limits: limits}
+	s.client = &client.Client{Socket: filepath.Join(s.dir, "run", "s")}
+	s.start(t)
+	t.Cleanup(func() { s.end(t, true) })
+	return s
+}
+
+func (s *service) start(t testing.TB) {
+	t.Helper()
+	if s.process {
+		s.cmd = program.Command(s.dir, "daemon")
+		bitstest.Must(t, s.cmd.Start())
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(3 * time.Millisecond) {
+			if _, err := s.client.System(ctx); err == nil {
+				return
+			} else if time.Now().After(end) {
+				t.Fatalf("the service does not answer: %v", err)
+			}
+		}
+	}
+	within, cancel := context.WithCancel(ctx)
+	ready := make(chan struct{})
+	s.stop, s.done = cancel, make(chan error, 1)
+	go func() {
+		s.done <- daemon.Run(within, daemon.Config{
+			State: filepath.Join(s.dir, "state"), Socket: s.client.Socket, Limits: s.limits,
+			Log: slog.New(slog.DiscardHandler), Ready: sync.OnceFunc(func() { close(ready) }),
+		})
+	}()
+	select {
+	case <-ready:
+	case err := <-s.done:
+		t.Fatal(err)
+	}
+}
+
+// end ends the service: at a checkpoint, or by a kill.
+func (s *service) end(t testing.TB, kill bool) {
+	t.Helper()
+	switch {
+	case s.cmd != nil && kill:
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+	case s.cmd != nil:
+		bitstest.Must(t, s.client.Do(ctx, "POST", "/system/stop", nil, nil), s.cmd.Wait())
+	case s.stop != nil:
+		s.stop()
+		bitstest.Must(t, <-s.done)
+	}
+	s.cmd, s.stop = nil, nil
+	s.client.Close()
+}
+
+// limits reads NAME=NUMBER ...
+func limits(text string) (contract.Limits, error) {
+	l := contract.Limits{}
+	for _, word := range strings.Fields(text) {
+		name, number, _ := strings.Cut(word, "=")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			return nil, fmt.Errorf("the limit %q: %w", word, err)
+		}
+		l[name] = contract.Setting{N: n, By: "the test"}
+	}
+	return l, nil
+}

@@ -59,7 +59,7 @@ func (d goDoor) listen(t testing.TB, id string, l *listener) answer {
 
 // listen reads the stream, and answers each call by another request.
 func (d restDoor) listen(t testing.TB, id string, l *listener) answer {
-	c := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return ipc.Dial(ctx, d.socket) }, DisableKeepAlives: true}}
+	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return ipc.Dial(ctx, d.socket) }, DisableKeepAlives: true}}
 	within, cancel := context.WithCancel(ctx)
 	l.end = cancel
 	t.Cleanup(cancel)

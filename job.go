@@ -140,6 +140,8 @@ type Job struct {
 	NotifyUser                  string           `json:"notify_user,omitempty"` // who set the command: it runs as this user
 	NotificationCLSID           string           `json:"notification_clsid,omitempty"`
 	MinimumNotificationInterval uint32           `json:"minimum_notification_interval"` // milliseconds
+	Notice                      *Notice          `json:"notice,omitempty"`              // that it is TRANSFERRED or ERROR
+	Notices                     int64            `json:"notices,omitempty"`             // numbered so far
 	ProxySettings               ProxySettings    `json:"proxy_settings"`
 	FileACLFlags                ACLFlags         `json:"file_acl_flags"`
 	PeerCachingFlags            PeerCachingFlags `json:"peer_caching_flags"`
@@ -256,6 +258,7 @@ type FileDetails struct {
 	Renamed         bool        `json:"renamed,omitempty"`          // the owner changed the remote name since the first byte
 	NoRanges        bool        `json:"no_ranges,omitempty"`        // its server has shown that it has none
 	Valid           bool        `json:"validation_state"`           // the owner's verdict on the content
+	Notice          *Notice     `json:"notice,omitempty"`           // that it has arrived
 	ResponseHeaders string      `json:"response_headers,omitempty"` // of the last answer: its status line and its headers, lines that end with CRLF
 	Made            bool        `json:"made,omitempty"`             // in high-performance mode: what is under the local name is the job's own
 }

@@ -2,10 +2,6 @@ package bits
 
 import (
 	"slices"
-	"strconv"
-	"strings"
-
-	"bits/hresult"
 )
 
 // Range is a half-open stretch of bytes: Start is in it, End is not.
@@ -60,27 +56,6 @@ func (r Ranges) Gaps(within Range) (gaps []Range) {
 		gaps = append(gaps, Range{at, within.End})
 	}
 	return gaps
-}
-
-// ParseFileRanges reads "OFFSET:LENGTH,OFFSET:eof", the ranges of AddFileWithRanges as a command line has them; "" is none.
-// Otherwise BG_E_INVALID_RANGE.
-func ParseFileRanges(text string) (ranges []FileRange, err error) {
-	if text == "" {
-		return nil, nil
-	}
-	for word := range strings.SplitSeq(text, ",") {
-		offset, length, _ := strings.Cut(strings.TrimSpace(word), ":")
-		r := FileRange{Length: ToEOF}
-		r.Offset, err = strconv.ParseInt(offset, 10, 64)
-		if err == nil && !equalFold(length, "eof") {
-			r.Length, err = strconv.ParseInt(length, 10, 64)
-		}
-		if err != nil || r.Offset < 0 || r.Length < ToEOF {
-			return nil, Errorf(hresult.BG_E_INVALID_RANGE, "cannot read the range %q", word).WithHint("ranges are OFFSET:LENGTH, divided by commas; LENGTH may be eof")
-		}
-		ranges = append(ranges, r)
-	}
-	return ranges, nil
 }
 
 // And returns what two stretches have in common; it is empty if its End is not beyond its Start.

@@ -238,7 +238,15 @@ func environment() map[string]string {
 
 // Set changes properties, all or none; the names are those of the table in docs/api.md.
 func (c *Client) Set(ctx context.Context, id string, properties map[string]any) error {
-	return c.Do(ctx, "PATCH", "/jobs/"+url.PathEscape(id), properties, nil)
+	_, err := c.Change(ctx, id, properties)
+	return err
+}
+
+// Change is [Client.Set] with the code: S_OK, or BG_S_OVERRIDDEN_BY_POLICY for a notification command that policy does not let run.
+func (c *Client) Change(ctx context.Context, id string, properties map[string]any) (hresult.Code, error) {
+	var answer wire.Result
+	err := c.Do(ctx, "PATCH", "/jobs/"+url.PathEscape(id), properties, &answer)
+	return answer.Code, err
 }
 
 // Property reads one property of a job into the value that into points to, which stays as it is where the answer has none.

@@ -2,10 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"net/http"
 	"net/url"
 	"time"
 
@@ -28,24 +24,23 @@ type ServerCertificateValidationCallback interface {
 	ValidateServerCertificate(ctx context.Context, q bits.Question) error
 }
 
-// Validation is the registration of a callback.
+// Validation is the registration of a callback that judges certificates.
 // It ends when another application sets itself on the job, when it is closed, when this process ends, or with the service.
 type Validation struct {
 	// Registration names it towards the service.
 	Registration string
 
-	client *Client
-	job    string
-	cancel context.CancelCauseFunc
-	done   chan struct{}
-	err    error
+	registration *registration
 }
 
-// Ends of a registration, as returned by [Validation.Err].
-var (
-	ErrReplaced = errors.New("another application, or none, was set to judge the certificates of this job")
-	ErrClosed   = errors.New("the registration was closed")
-)
+// Close ends the registration; the requirement stays.
+func (v *Validation) Close() { v.registration.close() }
+
+// Done is closed when the registration has ended.
+func (v *Validation) Done() <-chan struct{} { return v.registration.done }
+
+// Err says why it ended, once Done is closed: [ErrReplaced], [ErrClosed], or that the service went away.
+func (v *Validation) Err() error { return v.registration.why() }
 
 // SetServerCertificateValidation is SetServerCertificateValidationInterface: from now on the callback judges the certificates of
 // the job's servers.
@@ -59,7 +54,7 @@ func (c *Client) SetServerCertificateValidation(ctx context.Context, job string,
 	if callback == nil {
 		return nil, c.Do(ctx, "DELETE", "/jobs/"+url.PathEscape(job)+"/certificate-validation", nil, nil)
 	}
-	return c.register(ctx, job, callback, false)
+	return c.judge(ctx, job, callback, false)
 }
 
 // Attach sets the callback on a job in any state but a final one: it does in one step what Suspend, SetServerCertificateValidation
@@ -67,90 +62,28 @@ func (c *Client) SetServerCertificateValidation(ctx context.Context, job string,
 // A job that was SUSPENDED or TRANSFERRED stays so; any other is QUEUED.
 // It is the route for an application that comes back.
 func (c *Client) Attach(ctx context.Context, job string, callback ServerCertificateValidationCallback) (*Validation, error) {
-	return c.register(ctx, job, callback, true)
+	return c.judge(ctx, job, callback, true)
 }
 
-func (c *Client) register(ctx context.Context, job string, callback any, attach bool) (*Validation, error) {
-	judge, ok := callback.(ServerCertificateValidationCallback)
+func (c *Client) judge(ctx context.Context, job string, callback any, attach bool) (*Validation, error) {
+	callee, ok := callback.(ServerCertificateValidationCallback)
 	if !ok {
 		return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set a %T as the validator of job %s: it does not implement ServerCertificateValidationCallback", callback, job)
 	}
-	path := "/jobs/" + url.PathEscape(job) + "/certificate-validation"
 	body := wire.SetValidation{Interface: bits.ValidationCallback, Attach: attach}
-	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	resp, err := c.open(life, "POST", path, body)
+	r, err := c.register(ctx, job, "certificate-validation", body, func(ctx context.Context, item wire.Item) (string, hresult.Code) {
+		q := item.Question
+		if q == nil {
+			return "", 0
+		}
+		code := returned(callee.ValidateServerCertificate(ctx, *q))
+		if time.Now().After(q.Deadline) {
+			return "", 0 // it could not be called: what it says now is no verdict
+		}
+		return q.ID, code
+	})
 	if err != nil {
-		cancel(nil)
 		return nil, err
 	}
-	dec := json.NewDecoder(resp.Body)
-	var first wire.ValidationItem
-	err = dec.Decode(&first)
-	if !stop() || err != nil || first.Registration == "" {
-		cancel(nil)
-		resp.Body.Close()
-		return nil, c.unreachable(errors.Join(errors.New("the stream of questions did not begin"), err))
-	}
-	v := &Validation{Registration: first.Registration, client: c, job: job, cancel: cancel, done: make(chan struct{})}
-	go v.serve(life, resp, dec, judge)
-	return v, nil
-}
-
-func (v *Validation) serve(life context.Context, resp *http.Response, dec *json.Decoder, judge ServerCertificateValidationCallback) {
-	defer close(v.done)
-	defer resp.Body.Close()
-	defer v.cancel(nil)
-	for {
-		var item wire.ValidationItem
-		if err := dec.Decode(&item); err != nil {
-			if v.err = context.Cause(life); v.err == nil {
-				v.err = v.client.unreachable(fmt.Errorf("the stream of questions ended: %w", err))
-			}
-			return
-		}
-		switch {
-		case item.Replaced:
-			v.err = ErrReplaced
-			return
-		case item.Question != nil:
-			go v.answer(life, *item.Question, judge)
-		}
-	}
-}
-
-// answer asks the callback and sends its verdict.
-// A panic closes the registration: the callback could not be called.
-func (v *Validation) answer(ctx context.Context, q bits.Question, judge ServerCertificateValidationCallback) {
-	defer func() {
-		if p := recover(); p != nil {
-			v.cancel(fmt.Errorf("the callback panicked: %v", p))
-		}
-	}()
-	code := hresult.S_OK
-	if err := judge.ValidateServerCertificate(ctx, q); err != nil {
-		if code = bits.AsError(err).Code; !code.Failed() {
-			code = hresult.E_FAIL
-		}
-	}
-	if ctx.Err() != nil || time.Now().After(q.Deadline) {
-		return // it could not be called: what it says now is no verdict
-	}
-	verdict := wire.Verdict{Registration: v.Registration, Code: &code}
-	v.client.Do(ctx, "POST", "/jobs/"+url.PathEscape(v.job)+"/certificate-validation/"+url.PathEscape(q.ID), verdict, nil)
-}
-
-// Close ends the registration; the requirement stays.
-func (v *Validation) Close() {
-	v.cancel(ErrClosed)
-	<-v.done
-}
-
-// Done is closed when the registration has ended.
-func (v *Validation) Done() <-chan struct{} { return v.done }
-
-// Err says why it ended, once Done is closed: [ErrReplaced], [ErrClosed], or that the service went away.
-func (v *Validation) Err() error {
-	<-v.done
-	return v.err
+	return &Validation{r.id, r}, nil
 }

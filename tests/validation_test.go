@@ -759,7 +759,7 @@ func TestEveryConnectionIsChecked(t *testing.T) {
 // The questions and verdicts survive JSON in any language: the stream is what docs/certificates.md says.
 func TestStreamOfQuestions(t *testing.T) {
 	t.Parallel()
-	item := wire.ValidationItem{Question: &bits.Question{ID: "1", Certificate: []byte{1, 2}}}
+	item := wire.Item{Question: &bits.Question{ID: "1", Certificate: []byte{1, 2}}}
 	text, err := json.Marshal(item)
 	bitstest.Must(t, err)
 	if !strings.HasPrefix(string(text), `{"ask":{"question":"1"`) || !strings.Contains(string(text), `"certificate":"AQI="`) {

@@ -62,8 +62,8 @@ func (r *rig) call(who ipc.Peer, method, path, body string) (hresult.Code, strin
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), peerKey{}, who))
 	defer cancel()
-	if strings.HasSuffix(path, "/certificate-validation") {
-		cancel() // so that the stream of questions ends at once
+	if strings.HasSuffix(path, "/certificate-validation") || strings.HasSuffix(path, "/notify-interface") {
+		cancel() // so that the stream of calls ends at once
 	}
 	request := httptest.NewRequestWithContext(ctx, method, "http://bits/v1"+path, strings.NewReader(body))
 	answer := httptest.NewRecorder()
@@ -86,11 +86,14 @@ func TestAccess(t *testing.T) {
 		"PATCH /jobs/{job}": `{"description":"x"}`, "POST /jobs/{job}/files": `{"files":[]}`,
 		"POST /jobs/{job}/certificate-validation":            `{"interface":"` + bits.ValidationCallback + `"}`,
 		"POST /jobs/{job}/certificate-validation/{question}": `{"registration":"x","hresult":"0x0"}`,
+		"POST /jobs/{job}/notify-interface":                  `{"interfaces":["` + wire.Callbacks[0] + `"]}`,
+		"POST /jobs/{job}/notify-interface/{notification}":   `{"registration":"x","hresult":"0x0"}`,
 	}
 	// What a call answers when it is allowed, to a job that is SUSPENDED and has no files.
 	allowed := map[string]hresult.Code{
 		"POST /jobs/{job}/resume":                            hresult.BG_E_EMPTY,
 		"POST /jobs/{job}/certificate-validation/{question}": hresult.BG_E_INVALID_STATE,
+		"POST /jobs/{job}/notify-interface/{notification}":   hresult.BG_E_INVALID_STATE,
 	}
 	const credential = `{"target":"SERVER","scheme":"BASIC","user":"u","password":"p"}`
 	for _, o := range []struct {
@@ -141,7 +144,7 @@ func TestAccess(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			path := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{name}", "description", "{file}", "0").Replace(rt.path)
+			path := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{notification}", "x", "{name}", "description", "{file}", "0").Replace(rt.path)
 			if got, text := r.call(c.who, rt.method, path, bodies[key]); got != c.want() {
 				t.Errorf("%s by %s: %v, want %v: %s", key, c.name, got, c.want(), text)
 			}
@@ -255,13 +258,13 @@ func TestIDOfAnother(t *testing.T) {
 	}
 }
 
-// TakeOwnership: headers and proxies go, what was accepted is forgotten, the demand for a validator and the trust stay.
+// TakeOwnership: headers, proxies and the notification command go, what was accepted is forgotten, the demand for a validator and the trust stay.
 func TestTakeOwnership(t *testing.T) {
 	r := newRig(t, true)
 	me := ipc.Self()
 	other := ipc.Peer{Owner: "uid:other", Integrity: ipc.IntegrityMedium}
 	job, err := r.q.Create(caller(other), bits.Spec{
-		Properties:  map[string]bits.RawMessage{"custom_headers": bits.RawMessage(`"X-Token: secret"`)},
+		Properties:  map[string]bits.RawMessage{"custom_headers": bits.RawMessage(`"X-Token: secret"`), "notify_cmd_line": bits.RawMessage(`{"program":"/p"}`)},
 		Environment: map[string]string{"https_proxy": "http://u:p@proxy", "SSL_CERT_FILE": "/ca.pem"},
 		Files:       []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(t.TempDir(), "f")}},
 	})
@@ -272,6 +275,10 @@ func TestTakeOwnership(t *testing.T) {
 		t.Errorf("as made: %+v", job)
 	}
 	registration, err := r.q.SetValidator(job.ID, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := r.q.SetNotify(job.ID, bits.NotifyTransferred)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,10 +297,15 @@ func TestTakeOwnership(t *testing.T) {
 	if !now.ValidatorRequired || now.ValidatorAttached {
 		t.Errorf("required %v, attached %v", now.ValidatorRequired, now.ValidatorAttached)
 	}
-	select {
-	case <-registration.Replaced:
-	default:
-		t.Error("the application of the owner before is still asked")
+	if now.NotifyCommand != nil || now.NotifyUser != "" {
+		t.Errorf("the command of the owner before is there: %v as %s", now.NotifyCommand, now.NotifyUser)
+	}
+	for what, replaced := range map[string]chan struct{}{"asked": registration.Replaced, "told": listener.Replaced} {
+		select {
+		case <-replaced:
+		default:
+			t.Errorf("the application of the owner before is still %s", what)
+		}
 	}
 	// He hears that something happened, looks, and finds it gone; after that he hears no more.
 	if code, _ := r.call(other, "GET", "/jobs/"+job.ID, ""); code != hresult.BG_E_NOT_FOUND {

@@ -33,7 +33,8 @@ type Server struct {
 	Stop   func()             // ends the service at a checkpoint
 	Limits contract.Limits    // of policy
 
-	AllUsers bool // everybody may call; else the user of this process, and administrators
+	NoCommands bool // policy: notification commands are kept, and not run
+	AllUsers   bool // everybody may call; else the user of this process, and administrators
 }
 
 // access says who may call a route.
@@ -74,7 +75,7 @@ func init() {
 		{"GET", "/jobs", anyone, "List the caller's jobs. state=NAME, validator=required, final=true (also ACKNOWLEDGED and CANCELLED ones of the last day), all=true (of all users; administrators).", (*call).list, []string{"state", "validator", "final", "all"}},
 		{"POST", "/jobs", anyone, "Create a job, SUSPENDED; with files, properties, a client-chosen id and resume in one call.", (*call).create, nil},
 		{"GET", "/jobs/{job}", reads, "One job, its files, its error, why it waits.", (*call).get, nil},
-		{"PATCH", "/jobs/{job}", owns, "Change properties: all that are named, or none.", (*call).patch, nil},
+		{"PATCH", "/jobs/{job}", owns, "Change properties: all that are named, or none. The answer has hresult besides, if the code is a success other than S_OK.", (*call).patch, nil},
 		{"POST", "/jobs/{job}/files", owns, "Add files: all, or none.", (*call).files, nil},
 		{"GET", "/jobs/{job}/properties/{name}", reads, "One property of the job, with the code that BITS would return.", (*call).property, nil},
 		{"GET", "/jobs/{job}/files/{file}/properties/{name}", reads, "One property of a file, by its number from 0.", (*call).fileProperty, nil},
@@ -85,7 +86,10 @@ func init() {
 		{"POST", "/jobs/{job}/own", takes, "TakeOwnership: the caller becomes the owner; what the owner before trusted the job with is removed.", (*call).own, nil},
 		{"POST", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface: the body of the answer is the stream of questions.", (*call).setValidation, nil},
 		{"DELETE", "/jobs/{job}/certificate-validation", owns, "SetServerCertificateValidationInterface(nullptr).", (*call).removeValidation, nil},
-		{"POST", "/jobs/{job}/certificate-validation/{question}", owns, "The verdict on a question.", (*call).verdict, nil},
+		{"POST", "/jobs/{job}/certificate-validation/{question}", owns, "The verdict on a question.", returned(notify.Certificates, "question"), nil},
+		{"POST", "/jobs/{job}/notify-interface", owns, "SetNotifyInterface: the body of the answer is the stream of notifications.", (*call).setNotify, nil},
+		{"DELETE", "/jobs/{job}/notify-interface", owns, "SetNotifyInterface(nullptr).", (*call).removeNotify, nil},
+		{"POST", "/jobs/{job}/notify-interface/{notification}", owns, "What the callback returned for a notification.", returned(notify.Notifications, "notification"), nil},
 		{"GET", "/events", anyone, "The caller's events, one JSON object a line: from number since on, or from the present state. job=ID: of one job. follow=false: only what is there.", (*call).events, []string{"since", "job", "follow"}},
 	}
 	for _, o := range contract.Operations() {
@@ -291,7 +295,7 @@ func (c *call) get() (any, error) { return c.Queue.Get(c.job) }
 
 // caller is who calls, as the rules see him.
 func (c *call) caller() contract.Caller {
-	return contract.Caller{Owner: c.peer.Owner, Admin: c.peer.Admin, Integrity: c.peer.Integrity, Limits: c.Limits}
+	return contract.Caller{Owner: c.peer.Owner, Admin: c.peer.Admin, Integrity: c.peer.Integrity, Limits: c.Limits, NoCommands: c.NoCommands}
 }
 
 // property reads one property of the job, with the code that BITS would return.
@@ -357,10 +361,16 @@ func (c *call) patch() (any, error) {
 	if err := c.read(&values); err != nil {
 		return nil, err
 	}
-	if _, err := c.Queue.Do(c.job, contract.SetCall(values), c.caller()); err != nil {
+	done, err := c.Queue.Do(c.job, contract.SetCall(values), c.caller())
+	if err != nil {
 		return nil, err
 	}
-	return c.Queue.Get(c.job)
+	answer := wire.Changed{Code: done.Code}
+	if done.Code != hresult.S_OK {
+		answer.Name = done.Code.Name()
+	}
+	answer.Job, err = c.Queue.Get(c.job)
+	return answer, err
 }
 
 func (c *call) files() (any, error) {

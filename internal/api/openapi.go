@@ -20,27 +20,32 @@ type object = map[string]any
 // bodies are the types of the bodies of each call, by "METHOD path": what goes in and what comes out.
 // A call that is not here takes nothing and answers with a Result.
 var bodies = map[string]body{
-	"GET /system":                        answers(wire.System{}),
-	"GET /openapi.json":                  answers(object{}),
-	"GET /errors/{code}":                 answers(wire.Description{}),
-	"GET /jobs":                          answers(wire.Jobs{}),
-	"POST /jobs":                         {bits.Spec{}, bits.Job{}},
-	"GET /jobs/{job}":                    answers(bits.Job{}),
-	"PATCH /jobs/{job}":                  {object{}, bits.Job{}},
-	"POST /jobs/{job}/files":             {wire.Files{}, bits.Job{}},
-	"GET /events":                        answers(wire.Event{}),
-	"POST " + validation:                 {wire.SetValidation{}, wire.ValidationItem{}},
-	"POST " + validation + "/{question}": {wire.Verdict{}, wire.Result{}},
+	"GET /system":                               answers(wire.System{}),
+	"GET /openapi.json":                         answers(object{}),
+	"GET /errors/{code}":                        answers(wire.Description{}),
+	"GET /jobs":                                 answers(wire.Jobs{}),
+	"POST /jobs":                                {bits.Spec{}, bits.Job{}},
+	"GET /jobs/{job}":                           answers(bits.Job{}),
+	"PATCH /jobs/{job}":                         {object{}, bits.Job{}},
+	"POST /jobs/{job}/files":                    {wire.Files{}, bits.Job{}},
+	"GET /events":                               answers(wire.Event{}),
+	"POST " + validation:                        {wire.SetValidation{}, wire.ValidationItem{}},
+	"POST " + validation + "/{question}":        {wire.Verdict{}, wire.Result{}},
+	"POST " + notifications:                     {wire.SetNotify{}, wire.NotificationItem{}},
+	"POST " + notifications + "/{notification}": {wire.Verdict{}, wire.Result{}},
 }
 
-const validation = "/jobs/{job}/certificate-validation"
+const (
+	validation    = "/jobs/{job}/certificate-validation"
+	notifications = "/jobs/{job}/notify-interface"
+)
 
 type body struct{ in, out any }
 
 func answers(out any) body { return body{nil, out} }
 
 // streams are the calls whose answer is one JSON object a line.
-var streams = map[string]bool{"GET /events": true, "POST " + validation: true}
+var streams = map[string]bool{"GET /events": true, "POST " + validation: true, "POST " + notifications: true}
 
 // events are the bodies of events, which the document describes beside the calls.
 var events = []any{wire.StateEvent{}, bits.JobProgress{}}
@@ -158,9 +163,9 @@ func schema(t reflect.Type, schemas object) object {
 		if _, done := schemas[t.Name()]; !done {
 			properties := object{}
 			schemas[t.Name()] = object{"type": "object", "properties": properties}
-			for i := range t.NumField() {
-				if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
-					properties[name] = schema(t.Field(i).Type, schemas)
+			for _, f := range reflect.VisibleFields(t) {
+				if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+					properties[name] = schema(f.Type, schemas)
 				}
 			}
 		}

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,18 +53,23 @@ func (c *call) setValidation() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The end of the stream is the death of the interface pointer.
+	return c.serveCalls(r)
+}
+
+// serveCalls writes the calls of a registration as they come.
+// The end of the stream is the death of the interface pointer.
+func (c *call) serveCalls(r *notify.Registration) (any, error) {
 	defer c.Hub.Wake()
 	defer c.Hub.Gone(r)
 	out := c.lines()
-	if err := out.write(wire.ValidationItem{Registration: r.ID}); err != nil {
+	if err := out.write(wire.Item{Registration: r.ID}); err != nil {
 		return streamed{}, nil
 	}
 	for {
-		var item wire.ValidationItem
+		var item wire.Item
 		select {
-		case q := <-r.Questions:
-			item.Question = &q
+		case call := <-r.Calls:
+			item.Question, item.Notification = call.Question, call.Notification
 		case <-r.Replaced:
 			item.Replaced = true
 		case <-c.r.Context().Done():
@@ -80,15 +86,54 @@ func (c *call) removeValidation() (any, error) {
 	return result(hresult.S_OK, err)
 }
 
-func (c *call) verdict() (any, error) {
-	var body wire.Verdict
+// methods are the events that each of the callback interfaces has methods for.
+var methods = []bits.NotifyFlags{
+	bits.NotifyTransferred | bits.NotifyError | bits.NotifyModification,
+	bits.NotifyFile,
+	bits.NotifyFile | bits.NotifyRanges,
+}
+
+// setNotify is SetNotifyInterface.
+func (c *call) setNotify() (any, error) {
+	var body wire.SetNotify
 	if err := c.read(&body); err != nil {
 		return nil, err
 	}
-	if body.Code == nil {
-		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot take a verdict without its hresult").WithHint("0x0 accepts, a code of a failure declines")
+	var all bits.NotifyFlags
+	for _, name := range body.Interfaces {
+		i := slices.Index(wire.Callbacks, name)
+		if i < 0 {
+			return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set %q as the notify interface of job %s: it is none of %s", name, c.job, strings.Join(wire.Callbacks, ", "))
+		}
+		all |= methods[i]
 	}
-	return result(hresult.S_OK, c.Hub.Answer(c.job, c.r.PathValue("question"), body.Registration, *body.Code))
+	if all&methods[0] == 0 {
+		return nil, bits.Errorf(hresult.E_NOINTERFACE, "cannot set the notify interface of job %s: %s is needed", c.job, wire.Callbacks[0])
+	}
+	r, err := c.Queue.SetNotify(c.job, all)
+	if err != nil {
+		return nil, err
+	}
+	return c.serveCalls(r)
+}
+
+func (c *call) removeNotify() (any, error) {
+	_, err := c.Queue.SetNotify(c.job, 0)
+	return result(hresult.S_OK, err)
+}
+
+// returned takes what the application returned from a call, whose id is the parameter of the path.
+func returned(kind notify.Kind, parameter string) func(*call) (any, error) {
+	return func(c *call) (any, error) {
+		var body wire.Verdict
+		if err := c.read(&body); err != nil {
+			return nil, err
+		}
+		if body.Code == nil {
+			return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot take an answer without its hresult").WithHint("0x0 accepts, a code of a failure declines")
+		}
+		return result(hresult.S_OK, c.Hub.Answer(c.job, kind, c.r.PathValue(parameter), body.Registration, *body.Code))
+	}
 }
 
 // progressEvery is how often a running job is shown to those who follow it.

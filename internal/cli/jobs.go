@@ -286,7 +286,7 @@ func (a app) addCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			parts, err := bits.ParseFileRanges(ranges)
+			parts, err := targets.Ranges(ranges)
 			if err != nil {
 				return console.Usage{Err: err}
 			}

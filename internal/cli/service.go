@@ -23,7 +23,7 @@ import (
 
 func (a app) daemonCommand() *cobra.Command {
 	var config daemon.Config
-	var log string
+	var log, commands string
 	var announce bool
 	var limits []string
 	cmd := &cobra.Command{
@@ -47,8 +47,10 @@ With --system it serves all users, and never ends by itself. Only an administrat
 				return console.Usagef("--slice and --idle-exit are no negative times, and --slice is not 0")
 			case a.Client.SystemWide && config.IdleExit > 0:
 				return console.Usagef("--system and --idle-exit do not go together: the service of all users never ends by itself")
+			case commands != "on" && commands != "off":
+				return console.Usagef("--notify-commands is on or off")
 			}
-			config.AllUsers = a.Client.SystemWide
+			config.AllUsers, config.NoCommands = a.Client.SystemWide, commands == "off"
 			var err error
 			if config.Limits, err = contract.ParseLimits(limits, "--limit"); err != nil {
 				return console.Usage{Err: err}
@@ -72,6 +74,7 @@ With --system it serves all users, and never ends by itself. Only an administrat
 	flags.IntVar(&config.Scheduler.Background, "background", 1, "background jobs that run at once")
 	flags.IntVar(&config.Scheduler.Foreground, "foreground", 16, "foreground jobs that run at once; -1: no limit")
 	flags.DurationVar(&config.Scheduler.Slice, "slice", 5*time.Minute, "time after which a job makes room for one of the same priority")
+	flags.StringVar(&commands, "notify-commands", "on", "off: notification commands are kept, and not run")
 	flags.StringArrayVar(&limits, "limit", nil, "a limit for all but administrators, `NAME=NUMBER`: MaxJobsPerMachine, MaxJobsPerUser, MaxFilesPerJob, MaxRangesPerFile")
 	flags.StringVar(&log, "log", "", "file for the log, kept under 2 MiB; empty: stderr")
 	flags.BoolVar(&announce, "announce", false, "print a line when ready")

@@ -135,9 +135,13 @@ func AddCall(kind bits.JobType, files []bits.FileSpec) Call {
 
 // SetCall changes properties: all, or none.
 func SetCall(values map[string]bits.RawMessage) Call {
-	c := Call{Apply: func(j *bits.Job, _ Caller) (Outcome, error) {
+	c := Call{Apply: func(j *bits.Job, by Caller) (Outcome, error) {
 		effect, err := Set(j, values)
-		return Outcome{Effect: effect}, err
+		done := Outcome{Effect: effect}
+		if _, set := values["notify_cmd_line"]; set && j.NotifyCommand != nil && by.NoCommands {
+			done.Code = hresult.BG_S_OVERRIDDEN_BY_POLICY
+		}
+		return done, err
 	}}
 	var reply string
 	if raw, ok := values["reply_file_name"]; ok && decode(raw, &reply) == nil && reply != "" {

@@ -31,6 +31,8 @@ type Caller struct {
 	Admin     bool   // the limits of policy are not for an administrator
 	Integrity uint32 // of its token
 	Limits    Limits
+
+	NoCommands bool // policy: notification commands are kept, and not run
 }
 
 // Outcome is what a call has done.

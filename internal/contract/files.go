@@ -264,3 +264,6 @@ func randomAccess(j *bits.Job, f *bits.File) error {
 	}
 	return bits.Errorf(hresult.BG_E_RANDOM_ACCESS_NOT_SUPPORTED, "cannot fetch parts of %s: %s", f.RemoteName, why)
 }
+
+// RandomAccess reports whether the file qualifies for the on-demand mode: then its ranges are worth a notification.
+func RandomAccess(j *bits.Job, f *bits.File) bool { return randomAccess(j, f) == nil }

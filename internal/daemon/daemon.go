@@ -19,9 +19,11 @@ import (
 	"bits/internal/certcheck"
 	"bits/internal/contract"
 	"bits/internal/ipc"
+	"bits/internal/notifier"
 	"bits/internal/notify"
 	"bits/internal/queue"
 	"bits/internal/scheduler"
+	"bits/internal/start"
 	"bits/internal/store"
 	"bits/internal/tempfile"
 	"bits/internal/wire"
@@ -36,7 +38,10 @@ type Config struct {
 	Scheduler scheduler.Settings
 	Limits    contract.Limits // of policy
 	Log       *slog.Logger
-	Ready     func() // called when the socket answers
+
+	NoCommands bool   // policy: notification commands are kept, and not run
+	Activation string // folder of the applications that are started when they are needed; empty: none
+	Ready      func() // called when the socket answers
 }
 
 // Run runs the service until the context ends, it is told to stop, or it has been idle.
@@ -96,14 +101,20 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	defer stop(nil)
 	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub}
 	planner := scheduler.New(q, m.run, c.Scheduler)
+	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket}, Log: c.Log}}
+	if !c.AllUsers {
+		programs.Env = append(programs.Env, "BITS_STATE_DIR="+c.State)
+	}
+	notifier := notifier.New(q, hub, programs, !c.NoCommands, c.Log)
+	busy := func() bool { return busy(q) || notifier.Busy() }
 	started, build := time.Now(), Executable()
 	callers := &callers{moved: make(chan struct{}, 1)}
 	server := &http.Server{
 		Handler: (&api.Server{
-			Queue: q, Hub: hub, Store: s, Limits: c.Limits, AllUsers: c.AllUsers,
+			Queue: q, Hub: hub, Store: s, Limits: c.Limits, AllUsers: c.AllUsers, NoCommands: c.NoCommands,
 			Stop: func() { stop(errStopped) },
 			System: func() wire.System {
-				return wire.System{API: wire.Version, Build: build, PID: os.Getpid(), Started: started, State: c.State, Busy: busy(q), Asking: hub.Count()}
+				return wire.System{API: wire.Version, Build: build, PID: os.Getpid(), Started: started, State: c.State, Busy: busy(), Asking: hub.Count()}
 			},
 		}).Handler(),
 		ConnContext: api.ConnContext,
@@ -130,14 +141,20 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	}
 	if c.IdleExit > 0 {
 		go func() {
-			idle(ctx, q, callers, c.IdleExit)
+			idle(ctx, q, callers, c.IdleExit, busy)
 			stop(errIdle)
 		}()
 	}
 	scheduled := make(chan struct{})
 	go func() {
+		told := make(chan struct{})
+		go func() {
+			notifier.Run(ctx)
+			close(told)
+		}()
 		go finish() // beside the rest: a disk that does not answer holds up its own job only
 		planner.Run(ctx)
+		<-told
 		close(scheduled)
 	}()
 	<-ctx.Done()
@@ -153,7 +170,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	if errors.As(why, &failed) {
 		return false, failed.error
 	}
-	return errors.Is(why, errIdle) && busy(q), nil
+	return errors.Is(why, errIdle) && busy(), nil
 }
 
 // reachEvery is how often the service looks whether it can be reached.
@@ -216,6 +233,15 @@ func busy(q *queue.Queue) bool {
 	return false
 }
 
+// programs starts what the notifier asks for.
+type programs struct{ start.Programs }
+
+// CanActivate reports whether an application is registered for the job.
+func (p programs) CanActivate(j *bits.Job) bool {
+	_, err := p.Registered(j.NotificationCLSID)
+	return err == nil
+}
+
 // callers counts who is connected.
 type callers struct {
 	n     atomic.Int64
@@ -231,11 +257,11 @@ func (c *callers) add(by int64) {
 }
 
 // idle returns when the service has had nothing to do and nobody connected for the time given, or the context has ended.
-func idle(ctx context.Context, q *queue.Queue, callers *callers, after time.Duration) {
+func idle(ctx context.Context, q *queue.Queue, callers *callers, after time.Duration, busy func() bool) {
 	for {
 		changed := q.Changed()
 		timer := time.NewTimer(after)
-		if callers.n.Load() > 0 || busy(q) {
+		if callers.n.Load() > 0 || busy() {
 			timer.Stop()
 		}
 		select {

@@ -131,7 +131,7 @@ func (s Service) serving(ctx context.Context) (found *wire.System, fine bool, er
 	default:
 		why := "it is newer"
 		if system.Asking > 0 {
-			why = "applications are attached to it to judge certificates"
+			why = "applications are attached to it"
 		}
 		s.Note("bits: this program (%s, build %s) is not the one that serves (%s, build %s), which stays because %s", mine.Path, mine.ID, system.Build.Path, system.Build.ID, why)
 		return &system, true, nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"bits"
@@ -34,6 +35,9 @@ func Run(ctx context.Context, config daemon.Config, log string, ready func()) (e
 			return err
 		}
 	}
+	if config.Activation == "" {
+		config.Activation = activation(config.AllUsers)
+	}
 	var out io.Writer = os.Stderr
 	if log != "" {
 		f, err := openLog(log)
@@ -46,6 +50,18 @@ func Run(ctx context.Context, config daemon.Config, log string, ready func()) (e
 	config.Log = slog.New(slog.NewTextHandler(out, nil))
 	config.Ready = ready
 	return daemon.Run(ctx, config)
+}
+
+// activation is the folder of registered applications: of the user, in his folder of settings, or of the machine.
+func activation(allUsers bool) string {
+	if allUsers {
+		return "/etc/bits/activation"
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "bits", "activation")
 }
 
 const logSize = 1 << 20

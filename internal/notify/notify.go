@@ -1,4 +1,5 @@
-// Package notify wakes those who follow events, and carries certificate questions to the application that registered for a job.
+// Package notify wakes those who follow events, and carries calls to the application that registered for a job: certificate questions
+// and notifications.
 //
 // It holds no events itself: a follower that is woken reads what is new from the store, so a slow one loses nothing and costs nothing.
 package notify
@@ -17,16 +18,33 @@ import (
 // AnswerTime is how long an application has for its verdict.
 const AnswerTime = 30 * time.Second
 
+// CallTime is how long an application has for a notification: BITS waits without end, and so lets four hung calls silence a user.
+const CallTime = 10 * time.Minute
+
 // Hub is the meeting point of the service and those who listen.
 type Hub struct {
 	mu      sync.Mutex
 	changed chan struct{}
-	current map[string]*Registration // by job
+	current map[key]*Registration
+}
+
+// Kind is what an application is attached for.
+type Kind int
+
+// The kinds.
+const (
+	Certificates  Kind = iota // SetServerCertificateValidationInterface
+	Notifications             // SetNotifyInterface
+)
+
+type key struct {
+	job  string
+	kind Kind
 }
 
 // New returns a Hub.
 func New() *Hub {
-	return &Hub{changed: make(chan struct{}), current: map[string]*Registration{}}
+	return &Hub{changed: make(chan struct{}), current: map[key]*Registration{}}
 }
 
 // Wake wakes every follower.
@@ -45,76 +63,89 @@ func (h *Hub) Changed() <-chan struct{} {
 	return h.changed
 }
 
-// Registration is one application attached to one job, for as long as its stream of questions is open.
+// Registration is one application attached to one job, for as long as its stream of calls is open.
 type Registration struct {
-	ID        string
-	Job       string
-	Questions chan bits.Question // read by the stream
-	Replaced  chan struct{}      // closed when another application, or none, took its place
+	ID string
+	Listener
+	Calls    chan Call     // read by the stream
+	Replaced chan struct{} // closed when another application, or none, took its place
 
+	key     key
 	gone    chan struct{} // closed when the application is gone
 	pending map[string]pending
 }
 
-// pending is a question that waits for its verdict.
-type pending struct {
-	endpoint string
-	verdict  chan hresult.Code
+// Listener is what an application is told, if it is there for notifications.
+type Listener struct {
+	Takes bits.NotifyFlags // what its object has methods for
+	Since uint64           // the changes of the job before it came
 }
 
-// Register makes the caller the application of the job.
-// The one before gets no more questions.
-func (h *Hub) Register(job string) *Registration {
+// Call is one call of the application's object; one of the two is set.
+type Call struct {
+	Question     *bits.Question
+	Notification *bits.Notification
+}
+
+// pending is a call that waits for its answer.
+type pending struct {
+	endpoint string
+	answer   chan hresult.Code
+}
+
+// Register makes the caller the application of the job, of that kind.
+// The one before gets no more calls.
+func (h *Hub) Register(job string, kind Kind, l Listener) *Registration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.end(job)
+	k := key{job, kind}
+	h.end(k)
 	r := &Registration{
-		ID: rand.Text(), Job: job,
-		Questions: make(chan bits.Question), Replaced: make(chan struct{}),
-		gone: make(chan struct{}), pending: map[string]pending{},
+		ID: rand.Text(), Listener: l, Calls: make(chan Call), Replaced: make(chan struct{}),
+		key: k, gone: make(chan struct{}), pending: map[string]pending{},
 	}
-	h.current[job] = r
+	h.current[k] = r
 	return r
 }
 
 // Remove ends the registration of the job, if there is one.
-func (h *Hub) Remove(job string) {
+func (h *Hub) Remove(job string, kind Kind) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.end(job)
+	h.end(key{job, kind})
 }
 
-func (h *Hub) end(job string) {
-	if r := h.current[job]; r != nil {
-		delete(h.current, job)
+func (h *Hub) end(k key) {
+	if r := h.current[k]; r != nil {
+		delete(h.current, k)
 		close(r.Replaced)
 		close(r.gone)
 	}
 }
 
 // Gone tells that the application has ended or closed its stream.
-// Its open questions are cannot-be-called, not declines.
+// Its open calls are cannot-be-called, not failures of its own.
 func (h *Hub) Gone(r *Registration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.current[r.Job] == r {
-		delete(h.current, r.Job)
+	if h.current[r.key] == r {
+		delete(h.current, r.key)
 		close(r.gone)
 	}
 }
 
-// Attached reports whether an application is there to be asked for the job.
-func (h *Hub) Attached(job string) bool {
+// Attached returns the application that is there to be called for the job, nil if there is none.
+func (h *Hub) Attached(job string, kind Kind) *Registration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.current[job] != nil
+	return h.current[key{job, kind}]
 }
 
 // Asking returns the server whose certificate the application of the job is judging now, or "".
 func (h *Hub) Asking(job string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r := h.current[job]; r != nil {
+	if r := h.current[key{job, Certificates}]; r != nil {
 		for _, p := range r.pending {
 			return p.endpoint
 		}
@@ -146,36 +177,73 @@ func CannotBeCalled(endpoint, why string) *bits.Error {
 func (h *Hub) Ask(ctx context.Context, q bits.Question) error {
 	q.ID = rand.Text()
 	q.Deadline = time.Now().Add(AnswerTime)
+	code, err := h.call(ctx, h.Attached(q.Job, Certificates), q.ID, q.Endpoint, Call{Question: &q}, AnswerTime)
+	switch {
+	case err == errNobody:
+		return CannotBeCalled(q.Endpoint, "the job needs an application to judge it, and none is attached")
+	case err == errGone:
+		return CannotBeCalled(q.Endpoint, "the application that judges it is gone")
+	case err == errSilent:
+		return CannotBeCalled(q.Endpoint, "the application did not answer within "+AnswerTime.String())
+	case err != nil:
+		return err
+	}
+	return verdict(q.Endpoint, code)
+}
+
+// Notify calls the object of an application and returns what that has returned: ERROR_TIMEOUT if it does not within [CallTime].
+// An error is [ErrCannotBeCalled], or that of the context.
+func (h *Hub) Notify(ctx context.Context, r *Registration, n bits.Notification) (hresult.Code, error) {
+	n.ID = rand.Text()
+	code, err := h.call(ctx, r, n.ID, "", Call{Notification: &n}, CallTime)
+	switch err {
+	case errSilent:
+		return hresult.ERROR_TIMEOUT, nil
+	case errNobody, errGone:
+		return 0, ErrCannotBeCalled
+	}
+	return code, err
+}
+
+var (
+	errNobody = errors.New("nobody is attached")
+	errGone   = errors.New("the application is gone")
+	errSilent = errors.New("the application does not answer")
+)
+
+func (h *Hub) call(ctx context.Context, r *Registration, id, endpoint string, c Call, patience time.Duration) (hresult.Code, error) {
+	if r == nil {
+		return 0, errNobody
+	}
 	answer := make(chan hresult.Code, 1)
 	h.mu.Lock()
-	r := h.current[q.Job]
-	if r != nil {
-		r.pending[q.ID] = pending{q.Endpoint, answer}
-	}
+	r.pending[id] = pending{endpoint, answer}
 	h.mu.Unlock()
-	if r == nil {
-		return CannotBeCalled(q.Endpoint, "the job needs an application to judge it, and none is attached")
-	}
 	defer func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		delete(r.pending, q.ID)
+		delete(r.pending, id)
 	}()
-	deadline := time.NewTimer(AnswerTime)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
-	questions := r.Questions
+	calls := r.Calls
 	for {
 		select {
-		case questions <- q:
-			questions = nil
+		case calls <- c:
+			calls = nil
 		case code := <-answer:
-			return verdict(q.Endpoint, code)
+			return code, nil
 		case <-r.gone:
-			return CannotBeCalled(q.Endpoint, "the application that judges it is gone")
+			select {
+			case code := <-answer: // it answered, and then ended
+				return code, nil
+			default:
+				return 0, errGone
+			}
 		case <-deadline.C:
-			return CannotBeCalled(q.Endpoint, "the application did not answer within "+AnswerTime.String())
+			return 0, errSilent
 		case <-ctx.Done():
-			return ctx.Err()
+			return 0, ctx.Err()
 		}
 	}
 }
@@ -191,20 +259,20 @@ func verdict(endpoint string, code hresult.Code) error {
 	return e.WithHint("the application decides; it is asked again at the next attempt")
 }
 
-// Answer gives the verdict on a question.
-// One that is late, foreign or of an earlier registration is refused with BG_E_INVALID_STATE and has no effect.
-func (h *Hub) Answer(job, question, registration string, code hresult.Code) error {
+// Answer says what the application returned from a call.
+// An answer that is late, foreign or of an earlier registration is refused with BG_E_INVALID_STATE and has no effect.
+func (h *Hub) Answer(job string, kind Kind, call, registration string, code hresult.Code) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := h.current[job]
+	r := h.current[key{job, kind}]
 	if r == nil || r.ID != registration {
-		return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take the verdict on question %s: its registration is not the current one", question).WithHint("only the application that set itself last may answer")
+		return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take the answer to %s: its registration is not the current one", call).WithHint("only the application that set itself last may answer")
 	}
-	asked, ok := r.pending[question]
+	asked, ok := r.pending[call]
 	if !ok {
-		return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take the verdict on question %s: it is not open", question).WithHint("it was answered, or its deadline has passed")
+		return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot take the answer to %s: it is not open", call).WithHint("it was answered, or its deadline has passed")
 	}
-	delete(r.pending, question)
-	asked.verdict <- code
+	delete(r.pending, call)
+	asked.answer <- code
 	return nil
 }

@@ -29,33 +29,33 @@ func TestAsk(t *testing.T) {
 		after       time.Duration
 	}{
 		"accepts": {func(h *notify.Hub, r *notify.Registration) {
-			q := <-r.Questions
-			h.Answer("job", q.ID, r.ID, 0)
+			q := (<-r.Calls).Question
+			h.Answer("job", notify.Certificates, q.ID, r.ID, 0)
 		}, 0, 0},
 		"declines, after a while": {func(h *notify.Hub, r *notify.Registration) {
-			q := <-r.Questions
+			q := (<-r.Calls).Question
 			time.Sleep(29 * time.Second)
-			h.Answer("job", q.ID, r.ID, 0x80041234)
+			h.Answer("job", notify.Certificates, q.ID, r.ID, 0x80041234)
 		}, 0x80041234, 29 * time.Second},
 		"declines with a success": {func(h *notify.Hub, r *notify.Registration) {
-			q := <-r.Questions
-			h.Answer("job", q.ID, r.ID, 1)
+			q := (<-r.Calls).Question
+			h.Answer("job", notify.Certificates, q.ID, r.ID, 1)
 		}, hresult.E_FAIL, 0},
 		"never reads":   {func(*notify.Hub, *notify.Registration) {}, cannot, 30 * time.Second},
-		"never answers": {func(_ *notify.Hub, r *notify.Registration) { <-r.Questions }, cannot, 30 * time.Second},
+		"never answers": {func(_ *notify.Hub, r *notify.Registration) { <-r.Calls }, cannot, 30 * time.Second},
 		"dies": {func(h *notify.Hub, r *notify.Registration) {
-			<-r.Questions
+			<-r.Calls
 			time.Sleep(time.Second)
 			h.Gone(r)
 		}, cannot, time.Second},
 		"is replaced": {func(h *notify.Hub, r *notify.Registration) {
-			<-r.Questions
-			h.Register("job")
+			<-r.Calls
+			h.Register("job", notify.Certificates, notify.Listener{})
 		}, cannot, 0},
 		"answers too late": {func(h *notify.Hub, r *notify.Registration) {
-			q := <-r.Questions
+			q := (<-r.Calls).Question
 			time.Sleep(31 * time.Second)
-			if err := h.Answer("job", q.ID, r.ID, 0); code(err) != hresult.BG_E_INVALID_STATE {
+			if err := h.Answer("job", notify.Certificates, q.ID, r.ID, 0); code(err) != hresult.BG_E_INVALID_STATE {
 				panic("a late verdict was taken")
 			}
 		}, cannot, 30 * time.Second},
@@ -63,7 +63,7 @@ func TestAsk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := notify.New()
-				r := h.Register("job")
+				r := h.Register("job", notify.Certificates, notify.Listener{})
 				var application sync.WaitGroup
 				application.Go(func() { c.application(h, r) })
 				defer application.Wait()
@@ -89,7 +89,7 @@ func TestNobodyToAsk(t *testing.T) {
 
 func TestAskEndsWithItsContext(t *testing.T) {
 	h := notify.New()
-	h.Register("job")
+	h.Register("job", notify.Certificates, notify.Listener{})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := h.Ask(ctx, bits.Question{Job: "job"}); !errors.Is(err, context.Canceled) {
@@ -100,10 +100,11 @@ func TestAskEndsWithItsContext(t *testing.T) {
 // Many questions at once, each gets its own answer.
 func TestManyQuestions(t *testing.T) {
 	h := notify.New()
-	r := h.Register("job")
+	r := h.Register("job", notify.Certificates, notify.Listener{})
 	go func() {
-		for q := range r.Questions {
-			h.Answer("job", q.ID, r.ID, hresult.Code(0x80040000+q.File))
+		for c := range r.Calls {
+			q := c.Question
+			h.Answer("job", notify.Certificates, q.ID, r.ID, hresult.Code(0x80040000+q.File))
 		}
 	}()
 	var all sync.WaitGroup

@@ -8,6 +8,7 @@ import (
 	"bits/hresult"
 	"bits/internal/contract"
 	"bits/internal/ipc"
+	"bits/internal/notify"
 	"bits/internal/store"
 	"bits/internal/tempfile"
 )
@@ -82,7 +83,8 @@ func (q *Queue) Own(id string, caller contract.Caller) error {
 		j.Strip()
 		c.ForgetAccepted = true
 		c.Events = append(c.Events, lost, stateEvent(j))
-		q.hub.Remove(id)
+		q.hub.Remove(id, notify.Certificates)
+		q.hub.Remove(id, notify.Notifications)
 		return nil
 	})
 }

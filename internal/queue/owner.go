@@ -139,7 +139,7 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 	if failed != nil || err != nil {
 		return 0, cmp.Or(failed, err)
 	}
-	q.hub.Remove(id)
+	q.hub.Remove(id, notify.Certificates)
 	if j, err = q.Get(id); err == nil && code == hresult.BG_S_PARTIAL_COMPLETE && !clean(j) {
 		code = hresult.BG_S_UNABLE_TO_DELETE_FILES
 	}
@@ -191,7 +191,7 @@ func (q *Queue) end(id string, a bits.Action) (hresult.Code, error) {
 		return 0, err
 	}
 	q.halt(id)
-	q.hub.Remove(id)
+	q.hub.Remove(id, notify.Certificates)
 	j, err := q.Get(id)
 	if err == nil && !clean(j) {
 		return hresult.BG_S_UNABLE_TO_DELETE_FILES, nil
@@ -278,10 +278,10 @@ func (q *Queue) setValidator(id string, on bool, allowed func(*bits.Job) error) 
 		return nil, err
 	}
 	if !on {
-		q.hub.Remove(id)
+		q.hub.Remove(id, notify.Certificates)
 		return nil, nil
 	}
-	return q.hub.Register(id), nil
+	return q.hub.Register(id, notify.Certificates, notify.Listener{}), nil
 }
 
 // refuse makes a job whose Complete failed by itself an ERROR that its owner can see.

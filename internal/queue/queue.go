@@ -49,6 +49,8 @@ type entry struct {
 	run  *Run
 	turn uint64 // grows with each entry into QUEUED: the round robin
 	held int    // no run begins while it is above zero
+
+	changes uint64 // that JobModification is for
 }
 
 // Open loads the jobs from the store.
@@ -70,6 +72,7 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 		if at := now.Add(retryDelay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
 			j.NextRetry = &at
 		}
+		notices(j, j, all(j.Files)) // of an older program, which kept none
 		// A program that knew but one owner has not recorded this.
 		if self := ipc.Self(); j.OwnerIntegrity == 0 && j.Owner == self.Owner {
 			j.OwnerElevated, j.OwnerIntegrity = self.Admin, self.Integrity
@@ -280,6 +283,7 @@ func (e *entry) changed(f func(*bits.Job, *store.Change) error) (*store.Change, 
 
 // stamped adds to a change what goes with every one.
 func (e *entry) stamped(c *store.Change) *store.Change {
+	notices(e.job, c.Job, c.Files)
 	c.Job.Modified, c.Job.Expiring = time.Now(), nil
 	if c.Job.State != e.job.State {
 		c.Events = append(c.Events, stateEvent(c.Job))
@@ -306,6 +310,9 @@ func (q *Queue) install(e *entry, j *bits.Job) {
 	if j.State == bits.StateQueued && e.job.State != bits.StateQueued {
 		q.turn++
 		e.turn = q.turn
+	}
+	if !arrived(e.job, j) {
+		e.changes++
 	}
 	e.job = j
 	q.hub.Wake()

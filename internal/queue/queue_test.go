@@ -172,6 +172,55 @@ func TestTimersAreMonotonic(t *testing.T) {
 	}
 }
 
+// A notice is numbered in the commit of what it tells, is taken only by the object that is set, and is told anew to another.
+func TestNotices(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	notice := func(want bits.Notice) {
+		t.Helper()
+		now, err := open(t, dir).Get(job.ID) // as after a crash
+		must(t, err)
+		live, err := q.Get(job.ID)
+		must(t, err)
+		if now.Notice == nil || *now.Notice != want || *live.Notice != want {
+			t.Errorf("%v on the disk, %v in memory, want %v", now.Notice, live.Notice, want)
+		}
+	}
+	set := func() *notify.Registration {
+		t.Helper()
+		r, err := q.SetNotify(job.ID, bits.NotifyTransferred)
+		must(t, err)
+		return r
+	}
+	first := set()
+	begin(t, q, job.ID).End(bits.Errorf(hresult.BG_E_VALIDATION_FAILED, "cannot go on"), -1)
+	notice(bits.Notice{N: 1})
+	before, err := q.Get(job.ID)
+	must(t, err)
+	q.Taken(job.ID, 1, first)
+	notice(bits.Notice{N: 1, Taken: true})
+	if now, err := q.Get(job.ID); err != nil || !now.Modified.Equal(before.Modified) {
+		t.Errorf("to be told is a change of the job: %v", err)
+	}
+	second := set()
+	notice(bits.Notice{N: 1})
+	q.Taken(job.ID, 1, first) // its answer came too late
+	notice(bits.Notice{N: 1})
+	q.Taken(job.ID, 2, second) // another number
+	notice(bits.Notice{N: 1})
+	q.Taken(job.ID, 1, nil) // a command
+	notice(bits.Notice{N: 1, Taken: true})
+	if _, err := q.Act(job.ID, bits.Resume); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := q.Get(job.ID); err != nil || now.Notice != nil {
+		t.Errorf("owed after the state was left: %+v, %v", now.Notice, err)
+	}
+	begin(t, q, job.ID).End(bits.Errorf(hresult.BG_E_VALIDATION_FAILED, "cannot go on"), -1)
+	notice(bits.Notice{N: 2})
+}
+
 // A call that its owner before has begun changes nothing of a job that was taken over meanwhile.
 func TestOwnerBefore(t *testing.T) {
 	dir := t.TempDir()
@@ -201,6 +250,7 @@ func TestOwnerBefore(t *testing.T) {
 		"own":       func() error { return before.Own(job.ID, self) },
 		"attach":    func() error { _, err := before.Attach(job.ID); return err },
 		"validator": func() error { _, err := before.SetValidator(job.ID, true); return err },
+		"notify":    func() error { _, err := before.SetNotify(job.ID, bits.NotifyTransferred); return err },
 	} {
 		if err := call(); !errors.Is(err, bits.ErrNotFound) {
 			t.Errorf("%s: %v", name, err)

@@ -6,6 +6,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/notify"
 )
 
 // Get returns a job as it is now.
@@ -71,15 +72,24 @@ type View struct {
 	Job  *bits.Job // not to be changed; its files change while they are transferred, and are not to be read
 	Run  *Run
 	Turn uint64
+
+	Changes uint64 // grows with each change that JobModification is for
 }
 
 // Snapshot returns all jobs, without the live parts.
-func (q *Queue) Snapshot() []View {
+func (q *Queue) Snapshot() []View { return q.Inspect(func(*bits.Job) bool { return false }) }
+
+// Inspect is [Queue.Snapshot], in which the files of the jobs that are named may be read: they are copies.
+func (q *Queue) Inspect(files func(*bits.Job) bool) []View {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	views := make([]View, 0, len(q.jobs))
 	for _, e := range q.jobs {
-		views = append(views, View{e.job, e.run, e.turn})
+		job := e.job
+		if files(job) {
+			job = job.Clone()
+		}
+		views = append(views, View{job, e.run, e.turn, e.changes})
 	}
 	return views
 }
@@ -97,7 +107,8 @@ func (q *Queue) live(e *entry) *bits.Job {
 		j.Files[n].Received = received
 	}
 	j.Progress = e.progress()
-	j.ValidatorAttached = q.hub.Attached(j.ID)
+	j.ValidatorAttached = q.hub.Attached(j.ID, notify.Certificates) != nil
+	j.NotifyAttached = q.hub.Attached(j.ID, notify.Notifications) != nil
 	j.HeaderNames = j.HeaderList()
 	j.Waiting = q.waiting(e)
 	return j

@@ -43,7 +43,7 @@ func sample() *bits.Job {
 		ID: "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77", Owner: "uid:1000", OwnerElevated: true, OwnerIntegrity: 0x3000, TakenFrom: "uid:1001", State: bits.StateTransientError, DisplayName: "a name", Description: "ü", Priority: bits.High,
 		Created: at, Modified: at, Transferred: &at, MinimumRetryDelay: 60, NoProgressTimeout: 7, MaximumDownloadTime: 8,
 		SecurityFlags: bits.CheckRevocation, ValidatorRequired: true, AutoComplete: true, NoReplace: true, Backoff: &bits.Backoff{First: 1, Max: 2, Jitter: .5},
-		NotifyFlags: 0x1b, NotifyCommand: &bits.Command{Program: "/p", Parameters: "p x"}, NotifyUser: "uid:7", NotificationCLSID: "g", MinimumNotificationInterval: 9,
+		NotifyFlags: 0x1b, NotifyCommand: &bits.Command{Program: "/p", Parameters: "p x"}, NotifyUser: "uid:7", NotificationCLSID: "g", MinimumNotificationInterval: 9, Notice: &bits.Notice{N: 5}, Notices: 5,
 		ProxySettings: bits.ProxySettings{Usage: bits.ProxyOverride, List: "p", Bypass: "b"}, FileACLFlags: 1, PeerCachingFlags: 2, CostFlags: 0x800000ff,
 		DynamicContent: true, HighPerformance: true, OnDemand: true, MaxDownloadSize: &size, StoredCredentials: bits.AuthProxy, HTTPMethod: "POST",
 		HeadersWriteOnly: true, HelperTokenFlags: 3, HelperTokenSID: "uid:8", ReplyFileName: "/r", ReplyProgress: &bits.ReplyProgress{BytesTotal: &size, BytesTransferred: 3},
@@ -52,7 +52,7 @@ func sample() *bits.Job {
 		Files: []bits.File{
 			{Number: 0, RemoteName: "http://a/b", LocalName: "/b", Temporary: "/t", Size: &size, Validator: &bits.Validator{ETag: `"x"`, Size: 1000}, Done: bits.Ranges{{Start: 0, End: 10}, {Start: 20, End: 30}}},
 			{Number: 1, RemoteName: "http://b/c", Original: "http://a/c", LocalName: "/c", Temporary: "/u", Finished: true, Completed: true, FileDetails: bits.FileDetails{
-				Ranges: []bits.FileRange{{Offset: 5, Length: bits.ToEOF}}, Requested: bits.Ranges{{Start: 1, End: 2}}, Position: 4, Renamed: true, NoRanges: true, Valid: true, ResponseHeaders: "A: b\r\n"}},
+				Ranges: []bits.FileRange{{Offset: 5, Length: bits.ToEOF}}, Requested: bits.Ranges{{Start: 1, End: 2}}, Position: 4, Renamed: true, NoRanges: true, Valid: true, ResponseHeaders: "A: b\r\n", Notice: &bits.Notice{N: 4, Taken: true}, Made: true, Volume: "v"}},
 		},
 		Secrets: bits.Secrets{Credentials: []bits.Credential{{Target: bits.AuthServer, Scheme: bits.Basic, User: &user, Password: &password}},
 			ClientCertificate: &bits.ClientCertificate{Location: 2, Store: "MY", Hash: "h"},
@@ -307,6 +307,7 @@ func TestOldStores(t *testing.T) {
 			want.DynamicContent, want.HighPerformance, want.OnDemand, want.MaxDownloadSize, want.StoredCredentials = false, false, false, nil, 0
 			want.HeadersWriteOnly, want.HelperTokenFlags, want.HelperTokenSID, want.ReplyFileName, want.ReplyProgress = false, 0, "", "", nil
 			want.Secrets.Credentials, want.Secrets.ClientCertificate, want.Files[1].FileDetails = nil, nil, bits.FileDetails{}
+			want.Notice, want.Notices = nil, 0
 			want.OwnerElevated, want.OwnerIntegrity, want.TakenFrom = false, 0, ""
 		}
 		if d := cmp.Diff(want, got[0], cmpopts.EquateEmpty(), live); d != "" {

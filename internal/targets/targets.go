@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -209,4 +210,25 @@ func readCSV(r io.Reader) (all []Target, err error) {
 		}
 		all = append(all, t)
 	}
+}
+
+// Ranges reads "OFFSET:LENGTH,OFFSET:eof", the ranges of AddFileWithRanges as a command line has them; "" is none.
+// Otherwise BG_E_INVALID_RANGE.
+func Ranges(text string) (ranges []bits.FileRange, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	for word := range strings.SplitSeq(text, ",") {
+		offset, length, _ := strings.Cut(strings.TrimSpace(word), ":")
+		r := bits.FileRange{Length: bits.ToEOF}
+		r.Offset, err = strconv.ParseInt(offset, 10, 64)
+		if err == nil && !strings.EqualFold(length, "eof") {
+			r.Length, err = strconv.ParseInt(length, 10, 64)
+		}
+		if err != nil || r.Offset < 0 || r.Length < bits.ToEOF {
+			return nil, bits.Errorf(hresult.BG_E_INVALID_RANGE, "cannot read the range %q", word).WithHint("ranges are OFFSET:LENGTH, divided by commas; LENGTH may be eof")
+		}
+		ranges = append(ranges, r)
+	}
+	return ranges, nil
 }

@@ -23,7 +23,7 @@ type System struct {
 	State   string    `json:"state"`  // the folder of the store
 	Owner   string    `json:"owner"`  // who the service believes the caller to be
 	Busy    bool      `json:"busy"`   // a job is QUEUED, running or TRANSIENT_ERROR
-	Asking  int       `json:"asking"` // applications attached to judge certificates
+	Asking  int       `json:"asking"` // applications attached: to judge certificates, or to be notified
 
 	// AllUsers is true for the service of all users; it tells Busy and Asking to administrators only.
 	AllUsers bool `json:"all_users"`
@@ -107,17 +107,58 @@ type SetValidation struct {
 	Attach    bool   `json:"attach,omitempty"` // in any state but a final one: Suspend, set and Resume in one step
 }
 
-// ValidationItem is one line of the stream that answers it: first the registration, then questions, at the end perhaps replaced.
+// SetNotify is the body of POST /v1/jobs/{job}/notify-interface.
+type SetNotify struct {
+	Interfaces []string `json:"interfaces"` // of [Callbacks]; the first is needed
+}
+
+// Callbacks are the names of the interfaces that an application can implement to be notified, each an extension of the one before.
+// They stand in the place of the pointer.
+var Callbacks = []string{"IBackgroundCopyCallback", "IBackgroundCopyCallback2", "IBackgroundCopyCallback3"}
+
+// The calls of the callback interfaces, as the field Kind of a Notification has them.
+const (
+	JobTransferredCall        = "JobTransferred"        // flag 0x01; kept until S_OK
+	JobErrorCall              = "JobError"              // flag 0x02; kept until S_OK
+	JobModificationCall       = "JobModification"       // flag 0x08; not kept
+	FileTransferredCall       = "FileTransferred"       // flag 0x10; IBackgroundCopyCallback2; kept until a success
+	FileRangesTransferredCall = "FileRangesTransferred" // flag 0x20; IBackgroundCopyCallback3; not kept
+)
+
+// Item is one line of the stream that answers either: first the registration, then calls, at the end perhaps replaced.
+type Item struct {
+	Registration string             `json:"registration,omitempty"`
+	Question     *bits.Question     `json:"ask,omitempty"`
+	Notification *bits.Notification `json:"notify,omitempty"`
+	Replaced     bool               `json:"replaced,omitempty"`
+}
+
+// ValidationItem is an Item of certificate-validation, for the document of the API.
 type ValidationItem struct {
 	Registration string         `json:"registration,omitempty"`
 	Question     *bits.Question `json:"ask,omitempty"`
 	Replaced     bool           `json:"replaced,omitempty"`
 }
 
-// Verdict is the body of POST /v1/jobs/{job}/certificate-validation/{question}.
+// NotificationItem is an Item of notify-interface, for the document of the API.
+type NotificationItem struct {
+	Registration string             `json:"registration,omitempty"`
+	Notification *bits.Notification `json:"notify,omitempty"`
+	Replaced     bool               `json:"replaced,omitempty"`
+}
+
+// Verdict is what the application returns from a call: the body of POST .../certificate-validation/{question} and of
+// POST .../notify-interface/{notification}.
 type Verdict struct {
 	Registration string        `json:"registration"`
 	Code         *hresult.Code `json:"hresult"` // needed: a verdict that is left out is none
+}
+
+// Changed is the answer to PATCH /v1/jobs/{job}: the job, and besides the code if it is another success than S_OK.
+type Changed struct {
+	*bits.Job
+	Code hresult.Code `json:"hresult,omitempty"`
+	Name string       `json:"name,omitempty"`
 }
 
 // Kinds of events.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"bits"
+	"bits/client"
 	"bits/client/bitstest"
 	"bits/hresult"
 	"bits/internal/ipc"
@@ -48,13 +49,33 @@ func (l *listener) count(kind string) (n int) {
 	return n
 }
 
+func (l *listener) JobTransferred(context.Context, bits.Job) error { return l.take("JobTransferred") }
+
+func (l *listener) JobError(context.Context, bits.Job, bits.JobError) error {
+	return l.take("JobError")
+}
+
+func (l *listener) JobModification(context.Context, bits.Job) error { return l.take("JobModification") }
+
+func (l *listener) FileTransferred(context.Context, bits.Job, bits.File) error {
+	return l.take("FileTransferred")
+}
+
+func (l *listener) FileRangesTransferred(context.Context, bits.Job, bits.File, []bits.FileRange) error {
+	return l.take("FileRangesTransferred")
+}
+
 // listens is a door that callbacks can be set through.
 type listens interface {
 	listen(t testing.TB, id string, l *listener) answer
 }
 
-func (d goDoor) listen(t testing.TB, id string, l *listener) answer {
-	return newHTTPDoor(&service{client: d.c}).(restDoor).listen(t, id, l)
+func (d goDoor) listen(_ testing.TB, id string, l *listener) answer {
+	n, err := d.c.SetNotifyInterface(ctx, id, client.Callback3(l))
+	if err == nil {
+		l.end = n.Close
+	}
+	return done(0, err)
 }
 
 // listen reads the stream, and answers each call by another request.

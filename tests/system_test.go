@@ -204,6 +204,9 @@ func TestSystemCallsByUsers(t *testing.T) {
 		"POST /jobs/{job}/set-helper-token":      {"", 0, unknown, denied},
 		"POST /jobs/{job}/clear-helper-token":    {"", 0, unknown, denied},
 
+		"POST /jobs/{job}/notify-interface":                      {`{"interfaces":["IBackgroundCopyCallback"]}`, 0, unknown, denied},
+		"DELETE /jobs/{job}/notify-interface":                    {"", 0, unknown, denied},
+		"POST /jobs/{job}/notify-interface/{notification}":       {`{"registration":"x","hresult":"0x0"}`, hresult.BG_E_INVALID_STATE, unknown, denied},
 		"POST /jobs/{job}/remove-client-certificate":             {"", 0, unknown, denied},
 		"GET /jobs/{job}/files/{file}/properties/{name}":         {"", 0, unknown, 0},
 		"POST /jobs/{job}/files/{file}/set-remote-name":          {`{"remote_name":"http://b/"}`, 0, unknown, denied},
@@ -237,7 +240,7 @@ func TestSystemCallsByUsers(t *testing.T) {
 				continue // at the end
 			}
 			job := m.job(alice, "http://origin.test/f", filepath.Join(m.home(alice), "f"), "")
-			path := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{file}", "0", "{code}", "0x80200001", "{name}", map[bool]string{true: "local_name", false: "description"}[strings.Contains(pattern, "{file}")]).Replace(pattern)
+			path := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{file}", "0", "{notification}", "x", "{code}", "0x80200001", "{name}", map[bool]string{true: "local_name", false: "description"}[strings.Contains(pattern, "{file}")]).Replace(pattern)
 			if path == "/events" {
 				path += "?since=0&follow=false"
 			}

@@ -204,7 +204,7 @@ func TestStranger(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			path, body := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{code}", "0x80200001").Replace(rt.path), "{}"
+			path, body := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{notification}", "x", "{code}", "0x80200001").Replace(rt.path), "{}"
 			if rt.path == "/events" {
 				path += "?since=0&follow=false"
 			}

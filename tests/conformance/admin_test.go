@@ -59,10 +59,6 @@ func or(word string) func(any) string {
 	}
 }
 
-func flag(bit int) func(any) string {
-	return func(v any) string { n, _ := v.(float64); return strconv.FormatBool(int(n)&bit != 0) }
-}
-
 const aclLetters = "OGDS"
 
 var getters = map[string]getter{

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -144,7 +145,7 @@ type restDoor struct {
 }
 
 func newHTTPDoor(s *service) door {
-	c := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return ipc.Dial(ctx, s.client.Socket) }, DisableKeepAlives: true}}
+	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return ipc.Dial(ctx, s.client.Socket) }, DisableKeepAlives: true}}
 	return restDoor{s.client.Socket, func(method, path string, body []byte) ([]byte, error) {
 		r, err := http.NewRequest(method, "http://bits/v1"+path, bytes.NewReader(body))
 		if err != nil {

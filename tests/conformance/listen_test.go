@@ -17,7 +17,6 @@ import (
 	"bits/client/bitstest"
 	"bits/hresult"
 	"bits/internal/ipc"
-	"bits/internal/wire"
 )
 
 // listener is the callback object of a row: it counts what it is told, and refuses what the row says.
@@ -81,11 +80,11 @@ func (d goDoor) listen(_ testing.TB, id string, l *listener) answer {
 
 // listen reads the stream, and answers each call by another request.
 func (d restDoor) listen(t testing.TB, id string, l *listener) answer {
-	c := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return ipc.Dial(ctx, d.socket) }, DisableKeepAlives: true}}
+	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return ipc.Dial(ctx, d.socket) }, DisableKeepAlives: true}}
 	within, cancel := context.WithCancel(ctx)
 	l.end = cancel
 	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(within, "POST", "http://bits/v1/jobs/"+id+"/notify-interface", strings.NewReader(string(bitstest.JSON(map[string]any{"interfaces": wire.Callbacks}))))
+	r, err := http.NewRequestWithContext(within, "POST", "http://bits/v1/jobs/"+id+"/notify-interface", strings.NewReader(string(bitstest.JSON(map[string]any{"interfaces": []string{"IBackgroundCopyCallback", "IBackgroundCopyCallback2", "IBackgroundCopyCallback3"}}))))
 	if err != nil {
 		return failed(err)
 	}

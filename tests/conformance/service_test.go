@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		caller(socket)
 		return
 	}
-	m.Run()
+	os.Exit(m.Run())
 }
 
 // service is the service of one row, in a folder of its own: within this process, or, to be killed, a process.

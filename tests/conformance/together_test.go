@@ -18,6 +18,7 @@ import (
 	"bits/client/bitstest"
 	"bits/hresult"
 	"bits/internal/ipc"
+	"bits/internal/program"
 )
 
 // caller is a program that makes the calls that it reads, a line each: METHOD PATH BODY. It writes the code of each answer.
@@ -55,19 +56,17 @@ func caller(socket string) {
 	}
 }
 
-// remote is a process that is a caller.
-type remote struct {
+// partner is a process that is a caller.
+type partner struct {
 	cmd *exec.Cmd
 	in  io.Writer
 	out *bufio.Scanner
 }
 
-func newRemote(t *testing.T, s *service) *remote {
+func newPartner(t *testing.T, s *service) *partner {
 	t.Helper()
-	path, err := os.Executable()
-	bitstest.Must(t, err)
-	cmd := exec.Command(path)
-	cmd.Env = append(os.Environ(), "BITS_CONFORMANCE_CALLER="+s.client.Socket)
+	cmd := program.Command(s.dir)
+	cmd.Env = append(cmd.Env, "BITS_TEST_PROGRAM=", "BITS_CONFORMANCE_CALLER="+s.client.Socket)
 	in, err := cmd.StdinPipe()
 	bitstest.Must(t, err)
 	out, err := cmd.StdoutPipe()
@@ -76,10 +75,10 @@ func newRemote(t *testing.T, s *service) *remote {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	return &remote{cmd, in, bufio.NewScanner(out)}
+	return &partner{cmd, in, bufio.NewScanner(out)}
 }
 
-func (p *remote) call(line string) hresult.Code {
+func (p *partner) call(line string) hresult.Code {
 	fmt.Fprintln(p.in, line)
 	if !p.out.Scan() {
 		return hresult.E_UNEXPECTED
@@ -171,7 +170,7 @@ func TestTogether(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			s := newService(t, false, nil)
-			one, two := newRemote(t, s), newRemote(t, s)
+			one, two := newPartner(t, s), newPartner(t, s)
 			w := &world{t: t, door: doors["go"](s), s: s, origin: o, key: fmt.Sprint("pair", n), ids: map[string]string{}, states: map[string]bits.State{}}
 			for round := range rounds {
 				w.play("create j;add j $URL/" + p.page + " file" + fmt.Sprint(round) + ";set j priority \"FOREGROUND\"")
@@ -182,8 +181,8 @@ func TestTogether(t *testing.T) {
 				fill := strings.NewReplacer("$J", "/jobs/"+w.ids["j"], "$DIR", w.dir())
 				var codes [2]hresult.Code
 				var both sync.WaitGroup
-				for i, remote := range []*remote{one, two} {
-					both.Go(func() { codes[i] = remote.call(fill.Replace(p.calls[(i+round)%2])) })
+				for i, partner := range []*partner{one, two} {
+					both.Go(func() { codes[i] = partner.call(fill.Replace(p.calls[(i+round)%2])) })
 				}
 				both.Wait()
 				if round%2 == 1 {
@@ -233,7 +232,7 @@ func TestDyingClients(t *testing.T) {
 	} {
 		name := fmt.Sprint("j", n)
 		w.play("create " + name + ";add " + name + " $URL/half f" + name + ";set " + name + " priority \"FOREGROUND\";resume " + name + ";wait " + name + " TRANSFERRING")
-		p := newRemote(t, s)
+		p := newPartner(t, s)
 		fmt.Fprintf(p.in, "die\n%s\n", strings.NewReplacer("$J", "/jobs/"+w.ids[name], "$DIR", w.dir()).Replace(call))
 		p.cmd.Wait()
 		if _, err := s.client.System(ctx); err != nil {

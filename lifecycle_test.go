@@ -1,7 +1,6 @@
 package bits_test
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -101,12 +100,4 @@ func TestPaused(t *testing.T) {
 			t.Errorf("%v.Paused() = %v", s, s.Paused())
 		}
 	}
-}
-
-func raw(v any) bits.RawMessage {
-	text, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return text
 }

@@ -154,6 +154,7 @@ func (r *rig) transfer(j *bits.Job, files int, err error) {
 	r.t.Helper()
 	run, berr := r.Begin(r.ctx, j.ID)
 	must(r.t, berr)
+	synctest.Wait() // what the beginning brings is told before the rest happens
 	for i := range files {
 		f := j.Files[i]
 		f.Validator = &bits.Validator{}

@@ -11,6 +11,7 @@ import (
 	"bits"
 	"bits/client"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/launch"
 	"bits/internal/progress"
 	"bits/internal/wire"
@@ -22,6 +23,9 @@ func (a *App) Resolve(ctx context.Context, word string) (*bits.Job, error) {
 	jobs, err := a.Client.Jobs(ctx, url.Values{"final": {"true"}})
 	if err != nil {
 		return nil, err
+	}
+	if id, ok := contract.ParseGUID(word); ok {
+		word = id // as bitsadmin prints it, in braces
 	}
 	// A name may have been used before: what is at work now is meant first.
 	var found []*bits.Job

@@ -29,10 +29,10 @@ import (
 
 // options are the flags of get.
 type options struct {
-	output, dir, list, cacert, priority, validator, name string
-	headers, set                                         []string
-	detach, keep, force, dry, giveUpGiven                bool
-	giveUp                                               time.Duration
+	output, dir, list, cacert, priority, validator, name, then string
+	headers, set                                               []string
+	detach, keep, force, dry, giveUpGiven                      bool
+	giveUp                                                     time.Duration
 }
 
 // Command is the command get.
@@ -67,6 +67,7 @@ declined ends the job and removes what it has fetched, unless --keep is given.`,
 	f.BoolVar(&o.dry, "dry-run", false, "print what would be fetched, and where to, and do nothing")
 	f.BoolVar(&o.force, "force", false, "replace existing files")
 	f.DurationVar(&o.giveUp, "give-up-after", 5*time.Minute, "end after this time without progress; with --detach, and after Ctrl-C, the default is 14 days")
+	f.StringVar(&o.then, "notify", "", "with --detach: `COMMAND` that is started, without a shell, when a job is done or has failed; BITS_JOB_STATE tells it which")
 	f.StringVar(&o.name, "job-name", "", "name of the jobs; default: that of the file")
 	f.StringArrayVar(&o.set, "set", nil, "a property of the jobs, `NAME=JSON`, such as security_flags=1; docs/api.md lists them")
 	return cmd
@@ -86,6 +87,9 @@ type fetch struct {
 func run(ctx context.Context, a *console.App, o options, urls []string) error {
 	if o.validator != "" && o.detach {
 		return console.Usagef("--validator cannot go with --detach: nobody would be there to run the command; use: bits validate JOB -- COMMAND")
+	}
+	if o.then != "" && !o.detach {
+		return console.Usagef("--notify goes with --detach: a command that waits has an exit code")
 	}
 	wanted, err := targets.Command{URLs: urls, Output: o.output, Dir: o.dir, List: o.list, In: a.In, Force: o.force}.Find()
 	if err != nil {

@@ -3,6 +3,8 @@ package get
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -11,6 +13,7 @@ import (
 	"bits/internal/console"
 	"bits/internal/contract"
 	"bits/internal/progress"
+	"bits/internal/start"
 	"bits/internal/targets"
 )
 
@@ -61,6 +64,20 @@ func properties(a *console.App, o options) (map[string]bits.RawMessage, error) {
 	if headers != "" {
 		values["custom_headers"] = headers
 	}
+	if o.then != "" {
+		words := start.Split(o.then)
+		if len(words) == 0 {
+			return nil, console.Usagef("--notify names a command")
+		}
+		program, err := exec.LookPath(words[0])
+		if err == nil {
+			program, err = filepath.Abs(program)
+		}
+		if err != nil {
+			return nil, console.Usagef("cannot run the command of --notify: %w", err)
+		}
+		values["notify_cmd_line"] = bits.Command{Program: program, Parameters: o.then}
+	}
 	raw := map[string]bits.RawMessage{}
 	for name, v := range values {
 		if raw[name], err = json.Marshal(v); err != nil {
@@ -73,6 +90,9 @@ func properties(a *console.App, o options) (map[string]bits.RawMessage, error) {
 			return nil, console.Usagef("--set takes NAME=JSON, such as security_flags=1; %q is not", s)
 		}
 		raw[name] = bits.RawMessage(value)
+	}
+	if raw["http_method"] != nil && o.priority == "" {
+		delete(raw, "priority") // it is FOREGROUND then, whatever else is said
 	}
 	if _, err := contract.NewJob(bits.Spec{DisplayName: o.name, Properties: raw}, contract.Caller{}); err != nil {
 		return nil, console.Usage{Err: err}

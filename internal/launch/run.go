@@ -36,7 +36,7 @@ func Run(ctx context.Context, config daemon.Config, log string, ready func()) (e
 		}
 	}
 	if config.Activation == "" {
-		config.Activation = activation(config.AllUsers)
+		config.Activation = Activation(config.AllUsers)
 	}
 	var out io.Writer = os.Stderr
 	if log != "" {
@@ -52,8 +52,8 @@ func Run(ctx context.Context, config daemon.Config, log string, ready func()) (e
 	return daemon.Run(ctx, config)
 }
 
-// activation is the folder of registered applications: of the user, in his folder of settings, or of the machine.
-func activation(allUsers bool) string {
+// Activation is the folder of registered applications: of the user, in his folder of settings, or of the machine; "" if none is known.
+func Activation(allUsers bool) string {
 	if allUsers {
 		return "/etc/bits/activation"
 	}

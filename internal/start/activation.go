@@ -24,6 +24,42 @@ type Registration struct {
 
 var unit = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*\.service$`)
 
+// check returns what is wrong with a registration.
+func (r Registration) check() error {
+	switch {
+	case (len(r.Command) == 0) == (r.Unit == ""):
+		return errors.New("it has a command or a unit, one of them")
+	case r.Unit != "" && !unit.MatchString(r.Unit):
+		return fmt.Errorf("%q is no service of systemd", r.Unit)
+	case r.Unit == "" && !filepath.IsAbs(r.Command[0]):
+		return fmt.Errorf("the program %q is no full path", r.Command[0])
+	}
+	return nil
+}
+
+// Register writes a registration, in the place of the one that was there; for the user of this process alone.
+func (p Programs) Register(clsid string, r Registration) error {
+	if err := r.check(); err != nil {
+		return fmt.Errorf("cannot register %s: %w", clsid, err)
+	}
+	text, err := json.Marshal(r)
+	if err == nil {
+		err = os.MkdirAll(p.Folder, 0o700)
+	}
+	path := filepath.Join(p.Folder, clsid+".json")
+	if err == nil {
+		err = os.WriteFile(path+".new", append(text, '\n'), 0o600)
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot register %s: %w", clsid, err)
+	}
+	_, err = p.Registered(clsid) // that the service will take it
+	return err
+}
+
 // Registered returns the registration of an application.
 // It is refused when another user could have written it: the file and its folder belong to the user of the service, or root, and nobody
 // else can write to them.
@@ -55,13 +91,8 @@ func (p Programs) Registered(clsid string) (r Registration, err error) {
 			return r, fmt.Errorf("cannot read %s: %w", name, err)
 		}
 	}
-	switch {
-	case (len(r.Command) == 0) == (r.Unit == ""):
-		return r, fmt.Errorf("the registration %s has a command or a unit, one of them", clsid)
-	case r.Unit != "" && !unit.MatchString(r.Unit):
-		return r, fmt.Errorf("%q is no service of systemd", r.Unit)
-	case r.Unit == "" && !filepath.IsAbs(r.Command[0]):
-		return r, fmt.Errorf("the program %q is no full path", r.Command[0])
+	if err := r.check(); err != nil {
+		return r, fmt.Errorf("the registration %s: %w", clsid, err)
 	}
 	return r, nil
 }

@@ -290,6 +290,15 @@ func TestTakeOwnership(t *testing.T) {
 	}
 	admin := me
 	admin.Admin, admin.Integrity = true, ipc.IntegritySystem
+	for _, name := range []string{"custom_headers", "client_certificate"} { // an administrator who has not taken it cannot read them
+		path := "/jobs/" + job.ID + "/properties/" + name
+		if code, text := r.call(other, "GET", path, ""); code != 0 {
+			t.Errorf("%s by its owner: %s", name, text)
+		}
+		if code, text := r.call(admin, "GET", path, ""); code != hresult.E_ACCESSDENIED || strings.Contains(text, "secret") {
+			t.Errorf("%s by an administrator: %v, %s", name, code, text)
+		}
+	}
 	if code, text := r.call(admin, "POST", "/jobs/"+job.ID+"/own", ""); code != 0 {
 		t.Fatal(text)
 	}

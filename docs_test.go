@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -125,6 +126,21 @@ func TestBITSDocument(t *testing.T) {
 				if mark != "" && !strings.Contains(cells[2], "(engine: "+mark+")") {
 					t.Errorf("%s: a row of the suite says that it waits for the engine of %s", name, mark)
 				}
+			}
+		}
+	}
+	listed, deviations := 0, regexp.MustCompile(`(?m)^(\d+)\. `)
+	_, section, _ := strings.Cut(string(text), "\n## 3. Deviations\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, m := range deviations.FindAllStringSubmatch(section, -1) {
+		if listed++; m[1] != strconv.Itoa(listed) {
+			t.Errorf("deviation %s stands at place %d", m[1], listed)
+		}
+	}
+	for _, m := range regexp.MustCompile(`deviations? (\d+)(?: and (\d+))?`).FindAllStringSubmatch(string(text), -1) {
+		for _, number := range m[1:] {
+			if n, err := strconv.Atoi(number); number != "" && (err != nil || n < 1 || n > listed) {
+				t.Errorf("%s: there is no such deviation", m[0])
 			}
 		}
 	}

@@ -47,6 +47,11 @@ func TestTimes(t *testing.T) {
 	if now.Transferred == nil || now.Transferred.Before(job.Created) || !now.Modified.After(job.Modified) || !now.Created.Equal(job.Created) {
 		t.Errorf("created %v, modified %v, transferred %v", now.Created, now.Modified, now.Transferred)
 	}
+	// With another file it is TRANSFERRED a second time.
+	bitstest.Must(t, s.Add(ctx, job.ID, bits.FileSpec{RemoteName: o.Plain + "/f", LocalName: s.Path("again")}))
+	if again := ended(t, s, job); again.Transferred == nil || !again.Transferred.After(*now.Transferred) {
+		t.Errorf("transferred %v, then %v", now.Transferred, again.Transferred)
+	}
 }
 
 // The error object names the file, its URL and the protocol, where it is about them; it lives through Suspend, Resume and a restart,

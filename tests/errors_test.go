@@ -69,6 +69,9 @@ func says(t *testing.T, now *bits.Job, f fault) {
 	if wants := f.context == bits.ContextRemoteFile; (e.Protocol == "http") != wants || wants && (e.File == nil || e.URL != now.Files[*e.File].RemoteName) {
 		t.Errorf("protocol %q, file %v, URL %q", e.Protocol, e.File, e.URL)
 	}
+	if counted := now.ErrorCount > 0; counted == (f.code == hresult.BG_E_NETWORK_DISCONNECTED) {
+		t.Errorf("%d errors are counted", now.ErrorCount)
+	}
 	if f.state == again && (now.NextRetry == nil || now.Waiting == nil || now.Waiting.Until == nil || now.Waiting.Code != f.code) {
 		t.Errorf("it does not say when it will try again: %+v", now.Waiting)
 	}

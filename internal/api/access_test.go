@@ -258,13 +258,16 @@ func TestIDOfAnother(t *testing.T) {
 	}
 }
 
-// TakeOwnership: headers, proxies and the notification command go, what was accepted is forgotten, the demand for a validator and the trust stay.
+// TakeOwnership: headers, credentials, the client certificate, proxies and the notification command go, what was accepted is forgotten, the demand for a validator and the trust stay.
 func TestTakeOwnership(t *testing.T) {
 	r := newRig(t, true)
 	me := ipc.Self()
 	other := ipc.Peer{Owner: "uid:other", Integrity: ipc.IntegrityMedium}
 	job, err := r.q.Create(caller(other), bits.Spec{
-		Properties:  map[string]bits.RawMessage{"custom_headers": bits.RawMessage(`"X-Token: secret"`), "notify_cmd_line": bits.RawMessage(`{"program":"/p"}`)},
+		Properties: map[string]bits.RawMessage{
+			"custom_headers": bits.RawMessage(`"X-Token: secret"`), "notify_cmd_line": bits.RawMessage(`{"program":"/p"}`),
+			"client_certificate": bits.RawMessage(`{"location":"CURRENT_USER","store":"MY","subject":"x"}`), "notify_flags": bits.RawMessage("1"),
+		},
 		Environment: map[string]string{"https_proxy": "http://u:p@proxy", "SSL_CERT_FILE": "/ca.pem"},
 		Files:       []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(t.TempDir(), "f")}},
 	})
@@ -282,14 +285,29 @@ func TestTakeOwnership(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if code, text := r.call(other, "POST", "/jobs/"+job.ID+"/set-credentials", `{"target":"SERVER","scheme":"BASIC","user":"u","password":"p"}`); code != 0 {
+		t.Fatal(text)
+	}
 	admin := me
 	admin.Admin, admin.Integrity = true, ipc.IntegritySystem
+	for _, name := range []string{"custom_headers", "client_certificate"} { // an administrator who has not taken it cannot read them
+		path := "/jobs/" + job.ID + "/properties/" + name
+		if code, text := r.call(other, "GET", path, ""); code != 0 {
+			t.Errorf("%s by its owner: %s", name, text)
+		}
+		if code, text := r.call(admin, "GET", path, ""); code != hresult.E_ACCESSDENIED || strings.Contains(text, "secret") {
+			t.Errorf("%s by an administrator: %v, %s", name, code, text)
+		}
+	}
 	if code, text := r.call(admin, "POST", "/jobs/"+job.ID+"/own", ""); code != 0 {
 		t.Fatal(text)
 	}
 	now, err := r.q.Get(job.ID)
 	if err != nil || now.Owner != me.Owner || now.Secrets.Headers != "" || len(now.Secrets.Environment) != 1 || now.Secrets.Environment["SSL_CERT_FILE"] != "/ca.pem" {
 		t.Errorf("%+v %+v, %v", now, now.Secrets, err)
+	}
+	if now.Secrets.Credentials != nil || now.Secrets.ClientCertificate != nil || now.NotifyFlags != bits.NotifyTransferred {
+		t.Errorf("%+v, flags %v", now.Secrets, now.NotifyFlags)
 	}
 	if !now.OwnerElevated || now.OwnerIntegrity != ipc.IntegritySystem || now.TakenFrom != other.Owner {
 		t.Errorf("as taken: %+v", now)

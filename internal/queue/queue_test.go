@@ -399,3 +399,41 @@ func TestSatisfied(t *testing.T) {
 		t.Errorf("%v, %v", now.State, err)
 	}
 }
+
+// A crash, or a disk that was full, came between the last byte and the record that the file is whole: the next run records it, and asks
+// no server.
+func TestWholeButNotFinished(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	run := begin(t, q, job.ID)
+	f, size := job.Files[0], int64(7)
+	f.Size, f.Validator = &size, &bits.Validator{ETag: `"1"`, Size: 7}
+	done := bits.Ranges{{Start: 0, End: 7}}
+	must(t, run.Contact(f, true), run.Checkpoint(0, done, 0, false))
+	q = open(t, dir)
+	run = begin(t, q, job.ID)
+	if f, ok := run.Next(func(f *bits.File) bool { return !f.Finished }); !ok || f.Number != 0 {
+		t.Fatalf("the next file is %d, %v", f.Number, ok)
+	}
+	must(t, run.Checkpoint(0, done, 7, true))
+	if now, err := q.Get(job.ID); err != nil || !now.Files[0].Finished {
+		t.Errorf("%+v, %v", now.Files[0], err)
+	}
+}
+
+// A job that fails, is completed by its owner as it is, and would have completed by itself: its owner is not told that it is TRANSFERRED.
+func TestNoticeOfAnErrorEndsWithIt(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	_, err := q.Do(job.ID, contract.SetCall(map[string]bits.RawMessage{"auto_complete": bits.RawMessage("true")}), self)
+	must(t, err)
+	begin(t, q, job.ID).End(bits.Errorf(hresult.BG_E_VALIDATION_FAILED, "cannot go on"), -1)
+	if _, err := q.Act(job.ID, bits.Complete); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := q.Get(job.ID); err != nil || now.State != bits.StateAcknowledged || now.Notice != nil {
+		t.Errorf("%v, %+v, %v", now.State, now.Notice, err)
+	}
+}

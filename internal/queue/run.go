@@ -31,7 +31,7 @@ type Run struct {
 	accepted []store.Accepted // certificates that the next record of the job writes
 	next     int              // the files before it are done with
 	answered string           // the headers of the answer that is the error
-	version  *bits.Validator  // of the file under way, as Contact recorded it
+	version  *bits.Validator  // of the file under way, as Next gave it and Contact recorded it
 	file     atomic.Int64     // the file under way
 	received atomic.Int64     // its bytes that have arrived
 	whole    atomic.Bool      // it would start over if it were interrupted
@@ -88,6 +88,7 @@ func (r *Run) Next(wants func(*bits.File) bool) (f bits.File, ok bool) {
 	}
 	for ; r.next < len(e.job.Files); r.next++ {
 		if f := &e.job.Files[r.next]; wants(f) {
+			r.version = f.Validator
 			return *f, true
 		}
 	}

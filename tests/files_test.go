@@ -84,7 +84,7 @@ func TestRangesOfRealServers(t *testing.T) {
 					if got := now.Progress; *got.BytesTotal != int64(len(want)) || got.BytesTransferred != int64(len(want)) {
 						t.Errorf("%d of %d bytes, want %d", got.BytesTransferred, *got.BytesTotal, len(want))
 					}
-					if h := now.Files[0].ResponseHeaders; !strings.HasPrefix(h, "HTTP/1.1 206 Partial Content\r\n") || !strings.Contains(h, "\r\nServer: ") || !strings.HasSuffix(h, "\r\n") {
+					if h := headers(t, s, job.ID); !strings.HasPrefix(h, "HTTP/1.1 206 Partial Content\r\n") || !strings.Contains(h, "\r\nServer: ") || !strings.HasSuffix(h, "\r\n") {
 						t.Errorf("the headers are %q", h)
 					}
 					_, err = s.Complete(ctx, job.ID)
@@ -123,6 +123,14 @@ func TestResponseHeadersOfAnError(t *testing.T) {
 	if _, err := s.FileProperty(ctx, job.ID, 0, "http_response_headers", &headers); err != nil || headers == nil || !strings.HasPrefix(*headers, "HTTP/1.1 403 Forbidden\r\n") || !strings.Contains(*headers, "\r\nX-Why: closed\r\n") {
 		t.Errorf("%v, %v", headers, err)
 	}
+}
+
+// headers are those of the last answer for the only file of a job.
+func headers(t *testing.T, s *bitstest.Service, id string) (h string) {
+	t.Helper()
+	_, err := s.FileProperty(ctx, id, 0, "http_response_headers", &h)
+	bitstest.Must(t, err)
+	return h
 }
 
 // filled is what a file has on stable storage.
@@ -230,7 +238,7 @@ func TestSetRemoteNameBetweenServers(t *testing.T) {
 			}
 			bitstest.Must(t, err, s.Resume(ctx, job.ID))
 			now := s.Await(job.ID, bits.StateTransferred)
-			h := now.Files[0].ResponseHeaders
+			h := headers(t, s, job.ID)
 			if kept := strings.Contains(h, "Content-Range: ") && !strings.Contains(h, "Content-Range: bytes 0-"); kept != c.kept || now.Files[0].Renamed {
 				t.Errorf("renamed %v; the last answer was %s", now.Files[0].Renamed, h)
 			}

@@ -299,6 +299,36 @@ func TestWaitingCountsOnesOwn(t *testing.T) {
 	}
 }
 
+// A list says of each job what is said of it alone, and looks at many but once.
+func TestWaitingInAList(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	for i := range 60 {
+		job, err := q.Create(contract.Caller{Owner: []string{"a", "b"}[i%2]}, bits.Spec{
+			Resume: i%5 != 0, Properties: map[string]bits.RawMessage{"priority": bits.RawMessage([]string{`"FOREGROUND"`, `"LOW"`, `"HIGH"`, `"NORMAL"`}[i%4])},
+			Files: []bits.FileSpec{{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}},
+		})
+		must(t, err)
+		if i%7 == 1 && job.State == bits.StateQueued {
+			begin(t, q, job.ID)
+		}
+	}
+	said := map[string]int{}
+	for _, j := range q.List(func(*bits.Job) bool { return true }) {
+		alone, err := q.Get(j.ID)
+		must(t, err)
+		if j.State == bits.StateQueued {
+			said[j.Waiting.Reason]++
+			if j.Waiting.Reason != alone.Waiting.Reason {
+				t.Errorf("%q in the list, %q alone", j.Waiting.Reason, alone.Waiting.Reason)
+			}
+		}
+	}
+	if len(said) < 10 {
+		t.Errorf("too little to compare: %v", said)
+	}
+}
+
 // A job of another user that has files all the same, from another version perhaps: a service with privilege touches them in no way.
 func TestFilesOfAnotherStay(t *testing.T) {
 	if !ipc.Self().Admin {

@@ -196,12 +196,18 @@ type Secrets struct {
 }
 
 // Strip removes what the owner has trusted the job with, when it gets another one: custom headers, credentials, the client
-// certificate, the variables of proxies, and the command that is run at the end. Which authorities it trusts stays.
+// certificate, the variables of proxies, the helper token, the headers of answers, and what is started at the end; and the leave to use
+// stored credentials, which would be those of the new one. Which authorities it trusts stays.
 func (j *Job) Strip() {
 	env := maps.Clone(j.Secrets.Environment)
 	maps.DeleteFunc(env, func(name, _ string) bool { return !strings.HasPrefix(name, "SSL_CERT_") })
 	j.Secrets = Secrets{Environment: env}
-	j.NotifyCommand, j.NotifyUser = nil, ""
+	j.NotifyCommand, j.NotifyUser, j.NotificationCLSID = nil, "", ""
+	j.HelperTokenSID, j.TokenPresent = "", false
+	j.StoredCredentials = AuthNone
+	for i := range j.Files {
+		j.Files[i].ResponseHeaders = "" // with the cookies of his logins
+	}
 }
 
 // environment lists the variables that a job takes from its creator: trust and proxies.
@@ -237,6 +243,8 @@ type File struct {
 
 	FileDetails
 
+	ResponseHeaders string `json:"-"` // of the last answer: its status line and its headers, lines that end with CRLF; the owner reads them as a property of the file: they may hold cookies
+
 	Received int64 `json:"received"` // live: arrived, but promised to nobody
 	Best     int64 `json:"-"`        // live: the most that was ever on stable storage; only what goes beyond it is progress
 }
@@ -251,16 +259,15 @@ func (f *File) Reset() {
 
 // FileDetails is what few files have.
 type FileDetails struct {
-	Ranges          []FileRange `json:"ranges,omitempty"`           // only these are fetched, and put one after another
-	Requested       Ranges      `json:"requested,omitempty"`        // of RequestFileRanges: fetched first, and in on-demand mode alone
-	Position        int64       `json:"position,omitempty"`         // of UpdateDownloadPosition: where fetching begins
-	Volume          string      `json:"volume,omitempty"`           // where its temporary file was made
-	Renamed         bool        `json:"renamed,omitempty"`          // the owner changed the remote name since the first byte
-	NoRanges        bool        `json:"no_ranges,omitempty"`        // its server has shown that it has none
-	Valid           bool        `json:"validation_state"`           // the owner's verdict on the content
-	Notice          *Notice     `json:"notice,omitempty"`           // that it has arrived
-	ResponseHeaders string      `json:"response_headers,omitempty"` // of the last answer: its status line and its headers, lines that end with CRLF
-	Made            bool        `json:"made,omitempty"`             // in high-performance mode: what is under the local name is the job's own
+	Ranges    []FileRange `json:"ranges,omitempty"`    // only these are fetched, and put one after another
+	Requested Ranges      `json:"requested,omitempty"` // of RequestFileRanges: fetched first, and in on-demand mode alone
+	Position  int64       `json:"position,omitempty"`  // of UpdateDownloadPosition: where fetching begins
+	Volume    string      `json:"volume,omitempty"`    // where its temporary file was made
+	Renamed   bool        `json:"renamed,omitempty"`   // the owner changed the remote name since the first byte
+	NoRanges  bool        `json:"no_ranges,omitempty"` // its server has shown that it has none
+	Valid     bool        `json:"validation_state"`    // the owner's verdict on the content
+	Notice    *Notice     `json:"notice,omitempty"`    // that it has arrived
+	Made      bool        `json:"made,omitempty"`      // in high-performance mode: what is under the local name is the job's own
 }
 
 // FileRange is BG_FILE_RANGE: Length bytes from Offset on.

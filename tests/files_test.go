@@ -3,6 +3,7 @@ package tests
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -84,7 +85,7 @@ func TestRangesOfRealServers(t *testing.T) {
 					if got := now.Progress; *got.BytesTotal != int64(len(want)) || got.BytesTransferred != int64(len(want)) {
 						t.Errorf("%d of %d bytes, want %d", got.BytesTransferred, *got.BytesTotal, len(want))
 					}
-					if h := now.Files[0].ResponseHeaders; !strings.HasPrefix(h, "HTTP/1.1 206 Partial Content\r\n") || !strings.Contains(h, "\r\nServer: ") || !strings.HasSuffix(h, "\r\n") {
+					if h := headers(t, s, job.ID); !strings.HasPrefix(h, "HTTP/1.1 206 Partial Content\r\n") || !strings.Contains(h, "\r\nServer: ") || !strings.HasSuffix(h, "\r\n") {
 						t.Errorf("the headers are %q", h)
 					}
 					_, err = s.Complete(ctx, job.ID)
@@ -123,6 +124,14 @@ func TestResponseHeadersOfAnError(t *testing.T) {
 	if _, err := s.FileProperty(ctx, job.ID, 0, "http_response_headers", &headers); err != nil || headers == nil || !strings.HasPrefix(*headers, "HTTP/1.1 403 Forbidden\r\n") || !strings.Contains(*headers, "\r\nX-Why: closed\r\n") {
 		t.Errorf("%v, %v", headers, err)
 	}
+}
+
+// headers are those of the last answer for the only file of a job.
+func headers(t *testing.T, s *bitstest.Service, id string) (h string) {
+	t.Helper()
+	_, err := s.FileProperty(ctx, id, 0, "http_response_headers", &h)
+	bitstest.Must(t, err)
+	return h
 }
 
 // filled is what a file has on stable storage.
@@ -230,7 +239,7 @@ func TestSetRemoteNameBetweenServers(t *testing.T) {
 			}
 			bitstest.Must(t, err, s.Resume(ctx, job.ID))
 			now := s.Await(job.ID, bits.StateTransferred)
-			h := now.Files[0].ResponseHeaders
+			h := headers(t, s, job.ID)
 			if kept := strings.Contains(h, "Content-Range: ") && !strings.Contains(h, "Content-Range: bytes 0-"); kept != c.kept || now.Files[0].Renamed {
 				t.Errorf("renamed %v; the last answer was %s", now.Files[0].Renamed, h)
 			}
@@ -402,6 +411,39 @@ func TestHighPerformance(t *testing.T) {
 		}
 		if there, err := os.ReadFile(s.Path("gate")); err != nil || !bytes.Equal(there, data[:100_000]) {
 			t.Errorf("%d bytes, %v", len(there), err)
+		}
+	})
+	t.Run("goes on", func(t *testing.T) {
+		for name, meanwhile := range map[string]func(path string) error{
+			"undisturbed": func(string) error { return nil },
+			"written to": func(path string) error {
+				f, err := os.OpenFile(path, os.O_WRONLY, 0)
+				if err == nil {
+					_, err = f.WriteAt([]byte("another"), 50_000)
+					err = errors.Join(err, f.Close())
+				}
+				return err
+			},
+			"replaced": func(path string) error {
+				return errors.Join(os.Remove(path), os.WriteFile(path, make([]byte, len(data)), 0o600))
+			},
+		} {
+			remote := "/" + strings.ReplaceAll(name, " ", "-")
+			open := o.Gate(remote, data, 100_000)
+			job := s.NewJob(properties, o.Plain+remote)
+			bitstest.Must(t, s.Resume(ctx, job.ID))
+			s.Until(job.ID, func(j *bits.Job) bool { return j.Files[0].Received == 100_000 })
+			bitstest.Must(t, s.Suspend(ctx, job.ID))
+			bitstest.Must(t, meanwhile(job.Files[0].LocalName))
+			open()
+			bitstest.Must(t, s.Resume(ctx, job.ID))
+			s.Await(job.ID, bits.StateTransferred)
+			if kept := strings.Contains(headers(t, s, job.ID), "bytes 100000-"); kept != (name == "undisturbed") {
+				t.Errorf("%s: what was there is kept %v", name, kept)
+			}
+			if there, err := os.ReadFile(job.Files[0].LocalName); err != nil || !bytes.Equal(there, data) {
+				t.Errorf("%s: the file differs: %v", name, err)
+			}
 		}
 	})
 	t.Run("no_replace", func(t *testing.T) {

@@ -258,6 +258,52 @@ func TestIDOfAnother(t *testing.T) {
 	}
 }
 
+// What servers said may hold cookies: only the owner sees it, and only where he asks for it; who takes the job over does not.
+func TestHeadersOfAnswers(t *testing.T) {
+	r := newRig(t, true)
+	me := ipc.Self()
+	me.Admin = false
+	admin := ipc.Peer{Owner: "uid:admin", Admin: true}
+	job, err := r.q.Create(caller(me), bits.Spec{
+		Resume: true, Files: []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(t.TempDir(), "f")}},
+		Properties: map[string]bits.RawMessage{"custom_headers": bits.RawMessage(`"X-Token: s3cr3t"`)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := r.q.Begin(context.Background(), job.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := job.Files[0]
+	f.ResponseHeaders = "HTTP/1.1 200 OK\r\nSet-Cookie: s3cr3t\r\n"
+	if err := run.Contact(f, true); err != nil {
+		t.Fatal(err)
+	}
+	run.End(bits.Errorf(hresult.BG_E_VALIDATION_FAILED, "cannot go on"), 0)
+	path := "/jobs/" + job.ID
+	for _, who := range []ipc.Peer{me, admin} {
+		for _, place := range []string{"/jobs", "/jobs?all=true", path, "/events?since=0&follow=false", "/events?follow=false&job=" + job.ID, path + "/properties/error"} {
+			if _, text := r.call(who, "GET", place, ""); strings.Contains(text, "s3cr3t") {
+				t.Errorf("%s, for %s: %s", place, who.Owner, text)
+			}
+		}
+	}
+	headers := path + "/files/0/properties/http_response_headers"
+	if code, text := r.call(me, "GET", headers, ""); code != 0 || !strings.Contains(text, "s3cr3t") {
+		t.Errorf("the owner: %v %s", code, text)
+	}
+	if code, text := r.call(admin, "GET", headers, ""); code != hresult.E_ACCESSDENIED {
+		t.Errorf("an administrator: %v %s", code, text)
+	}
+	if code, text := r.call(admin, "POST", path+"/own", ""); code != 0 {
+		t.Fatal(text)
+	}
+	if code, text := r.call(admin, "GET", headers, ""); code != 0 || strings.Contains(text, "s3cr3t") {
+		t.Errorf("who took it: %v %s", code, text)
+	}
+}
+
 // TakeOwnership: headers, credentials, the client certificate, proxies and the notification command go, what was accepted is forgotten, the demand for a validator and the trust stay.
 func TestTakeOwnership(t *testing.T) {
 	r := newRig(t, true)
@@ -267,6 +313,7 @@ func TestTakeOwnership(t *testing.T) {
 		Properties: map[string]bits.RawMessage{
 			"custom_headers": bits.RawMessage(`"X-Token: secret"`), "notify_cmd_line": bits.RawMessage(`{"program":"/p"}`),
 			"client_certificate": bits.RawMessage(`{"location":"CURRENT_USER","store":"MY","subject":"x"}`), "notify_flags": bits.RawMessage("1"),
+			"notification_clsid": bits.RawMessage(`"5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77"`), "use_stored_credentials": bits.RawMessage(`"PROXY"`),
 		},
 		Environment: map[string]string{"https_proxy": "http://u:p@proxy", "SSL_CERT_FILE": "/ca.pem"},
 		Files:       []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(t.TempDir(), "f")}},
@@ -286,6 +333,9 @@ func TestTakeOwnership(t *testing.T) {
 		t.Fatal(err)
 	}
 	if code, text := r.call(other, "POST", "/jobs/"+job.ID+"/set-credentials", `{"target":"SERVER","scheme":"BASIC","user":"u","password":"p"}`); code != 0 {
+		t.Fatal(text)
+	}
+	if code, text := r.call(other, "POST", "/jobs/"+job.ID+"/set-helper-token", ""); code != 0 {
 		t.Fatal(text)
 	}
 	admin := me
@@ -314,6 +364,9 @@ func TestTakeOwnership(t *testing.T) {
 	}
 	if !now.ValidatorRequired || now.ValidatorAttached {
 		t.Errorf("required %v, attached %v", now.ValidatorRequired, now.ValidatorAttached)
+	}
+	if now.NotificationCLSID != "" || now.StoredCredentials != bits.AuthNone || now.HelperTokenSID != "" || now.TokenPresent {
+		t.Errorf("what was lent to the job stays: %+v", now)
 	}
 	if now.NotifyCommand != nil || now.NotifyUser != "" {
 		t.Errorf("the command of the owner before is there: %v as %s", now.NotifyCommand, now.NotifyUser)

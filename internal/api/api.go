@@ -317,7 +317,7 @@ func (c *call) fileProperty() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, code, err := contract.GetFile(j, file, c.r.PathValue("name"))
+	value, code, err := contract.GetFile(j, file, c.r.PathValue("name"), c.caller())
 	return wire.Result{Code: code, Name: code.Name(), Value: value}, err
 }
 

@@ -263,12 +263,13 @@ func setValidation(j *bits.Job, f *bits.File, args Validation, _ Caller) (Outcom
 		return Outcome{}, err
 	}
 	f.Reset()
+	number := f.Number
 	j.State, j.NextRetry = next, nil
 	j.ErrorCount++
 	j.Error = &bits.JobError{
 		Code: hresult.BG_E_VALIDATION_FAILED, Name: hresult.BG_E_VALIDATION_FAILED.Name(), Context: bits.ContextLocalFile,
 		Message: "cannot use " + f.LocalName + ": its content was declared invalid", Hint: hresult.BG_E_VALIDATION_FAILED.Hint(),
-		File: &f.Number, URL: f.RemoteName, At: time.Now(),
+		File: &number, URL: f.RemoteName, At: time.Now(),
 	}
 	return Outcome{Effect: EffectReconnect}, nil
 }

@@ -161,7 +161,9 @@ func checkRanges(j *bits.Job, f bits.FileSpec, by Caller) error {
 // FileProperty is one row of the table of what can be read of a file.
 type FileProperty struct {
 	Name, BITS, Doc string
-	read            func(*bits.Job, *bits.File) (any, hresult.Code, error)
+
+	private bool // of the owner alone
+	read    func(*bits.Job, *bits.File) (any, hresult.Code, error)
 }
 
 type fileProgress struct {
@@ -176,33 +178,33 @@ type peerStats struct {
 }
 
 var fileProperties = []FileProperty{
-	{"remote_name", "IBackgroundCopyFile::GetRemoteName", "the remote name; redirects may be reported in it", of(func(f *bits.File) any { return f.RemoteName })},
-	{"local_name", "IBackgroundCopyFile::GetLocalName", "the local name", of(func(f *bits.File) any { return f.LocalName })},
-	{"progress", "IBackgroundCopyFile::GetProgress", "BG_FILE_PROGRESS; bytes_total is null while it is unknown", of(func(f *bits.File) any {
+	fileFact("remote_name", "IBackgroundCopyFile::GetRemoteName", "the remote name; redirects may be reported in it", of(func(f *bits.File) any { return f.RemoteName })),
+	fileFact("local_name", "IBackgroundCopyFile::GetLocalName", "the local name", of(func(f *bits.File) any { return f.LocalName })),
+	fileFact("progress", "IBackgroundCopyFile::GetProgress", "BG_FILE_PROGRESS; bytes_total is null while it is unknown", of(func(f *bits.File) any {
 		return fileProgress{f.Size, f.TransferredBytes(), f.Completed}
-	})},
-	{"ranges", "IBackgroundCopyFile2::GetFileRanges", "the ranges it was added with; S_FALSE and null: the whole file", func(_ *bits.Job, f *bits.File) (any, hresult.Code, error) {
+	})),
+	fileFact("ranges", "IBackgroundCopyFile2::GetFileRanges", "the ranges it was added with; S_FALSE and null: the whole file", func(_ *bits.Job, f *bits.File) (any, hresult.Code, error) {
 		if f.Ranges == nil {
 			return nil, hresult.S_FALSE, nil
 		}
 		return f.Ranges, hresult.S_OK, nil
-	}},
-	{"temporary_name", "IBackgroundCopyFile3::GetTemporaryName", "where the bytes are before Complete; downloads only", func(j *bits.Job, f *bits.File) (any, hresult.Code, error) {
+	}),
+	fileFact("temporary_name", "IBackgroundCopyFile3::GetTemporaryName", "where the bytes are before Complete; downloads only", func(j *bits.Job, f *bits.File) (any, hresult.Code, error) {
 		if j.Type == bits.Upload {
 			return nil, 0, bits.Errorf(hresult.E_NOTIMPL, "cannot read the temporary name of an upload: it has none")
 		}
 		return f.Temporary, hresult.S_OK, nil
-	}},
-	{"validation_state", "IBackgroundCopyFile3::GetValidationState", "the owner's verdict on the content; false also before there is one", of(func(f *bits.File) any { return f.Valid })},
-	{"downloaded_from_peer", "IBackgroundCopyFile3::IsDownloadedFromPeer", "whether a byte of it came from a peer", of(func(*bits.File) any { return false })},
-	{"peer_download_stats", "IBackgroundCopyFile4::GetPeerDownloadStats", "bytes from the origin and from peers", of(func(f *bits.File) any { return peerStats{FromOrigin: f.TransferredBytes()} })},
-	{"http_response_headers", "IBackgroundCopyFile5::GetProperty BITS_FILE_PROPERTY_ID_HTTP_RESPONSE_HEADERS", "the status line and the headers of the last answer, at most 64 KiB in lines that end with CRLF; null: none yet", of(func(f *bits.File) any {
+	}),
+	fileFact("validation_state", "IBackgroundCopyFile3::GetValidationState", "the owner's verdict on the content; false also before there is one", of(func(f *bits.File) any { return f.Valid })),
+	fileFact("downloaded_from_peer", "IBackgroundCopyFile3::IsDownloadedFromPeer", "whether a byte of it came from a peer", of(func(*bits.File) any { return false })),
+	fileFact("peer_download_stats", "IBackgroundCopyFile4::GetPeerDownloadStats", "bytes from the origin and from peers", of(func(f *bits.File) any { return peerStats{FromOrigin: f.TransferredBytes()} })),
+	fileFact("http_response_headers", "IBackgroundCopyFile5::GetProperty BITS_FILE_PROPERTY_ID_HTTP_RESPONSE_HEADERS", "the status line and the headers of the last answer, at most 64 KiB in lines that end with CRLF; null: none yet; read by the owner alone", of(func(f *bits.File) any {
 		if f.ResponseHeaders == "" {
 			return nil
 		}
 		return f.ResponseHeaders
-	})},
-	{"filled_ranges", "IBackgroundCopyFile6::GetFilledFileRanges", "what is on stable storage, sorted and merged", func(j *bits.Job, f *bits.File) (any, hresult.Code, error) {
+	})).ofOwner(),
+	fileFact("filled_ranges", "IBackgroundCopyFile6::GetFilledFileRanges", "what is on stable storage, sorted and merged", func(j *bits.Job, f *bits.File) (any, hresult.Code, error) {
 		if err := randomAccess(j, f); err != nil {
 			return nil, 0, err
 		}
@@ -211,7 +213,18 @@ var fileProperties = []FileProperty{
 			filled = append(filled, bits.FileRange{Offset: r.Start, Length: r.End - r.Start})
 		}
 		return filled, hresult.S_OK, nil
-	}},
+	}),
+}
+
+// fileFact makes a row.
+func fileFact(name, is, doc string, read func(*bits.Job, *bits.File) (any, hresult.Code, error)) FileProperty {
+	return FileProperty{Name: name, BITS: is, Doc: doc, read: read}
+}
+
+// ofOwner hides the property from everybody else.
+func (p FileProperty) ofOwner() FileProperty {
+	p.private = true
+	return p
 }
 
 func of(read func(*bits.File) any) func(*bits.Job, *bits.File) (any, hresult.Code, error) {
@@ -222,7 +235,7 @@ func of(read func(*bits.File) any) func(*bits.Job, *bits.File) (any, hresult.Cod
 func FileProperties() []FileProperty { return slices.Clone(fileProperties) }
 
 // GetFile reads one property of a file; the code is S_FALSE where BITS says so.
-func GetFile(j *bits.Job, file int, name string) (any, hresult.Code, error) {
+func GetFile(j *bits.Job, file int, name string, by Caller) (any, hresult.Code, error) {
 	f, err := at(j, file)
 	if err != nil {
 		return nil, 0, err
@@ -234,6 +247,9 @@ func GetFile(j *bits.Job, file int, name string) (any, hresult.Code, error) {
 			names = append(names, p.Name)
 		}
 		return nil, 0, bits.Errorf(hresult.BG_E_UNKNOWN_PROPERTY_ID, "cannot use the property %q: files have no such property", name).WithHint("the properties are %s", strings.Join(names, ", "))
+	}
+	if fileProperties[i].private && by.Owner != j.Owner {
+		return nil, 0, notHis(name, j)
 	}
 	return fileProperties[i].read(j, f)
 }

@@ -25,9 +25,6 @@ type Property struct {
 // Settable reports whether the property can be set at all.
 func (p Property) Settable() bool { return p.write != nil }
 
-// Private reports whether only the owner may read it.
-func (p Property) Private() bool { return p.private }
-
 // field makes the row of a field of Job.
 func field[T any](name, is, doc string, at func(*bits.Job) *T, check func(*bits.Job, *T) error) Property {
 	return Property{Name: name, BITS: is, Doc: doc,
@@ -225,12 +222,17 @@ func Get(j *bits.Job, name string, by Caller) (any, hresult.Code, error) {
 		return nil, 0, err
 	}
 	if p.private && by.Owner != j.Owner {
-		return nil, 0, bits.Errorf(hresult.E_ACCESSDENIED, "cannot read %s of job %s: only its owner may", name, j.ID)
+		return nil, 0, notHis(name, j)
 	}
 	if err := p.allows(name, j); err != nil {
 		return nil, 0, err
 	}
 	return p.read(j)
+}
+
+// notHis is the error of what only the owner may read.
+func notHis(name string, j *bits.Job) error {
+	return bits.Errorf(hresult.E_ACCESSDENIED, "cannot read %s of job %s: only its owner may", name, j.ID)
 }
 
 // Set changes properties of a job: all of them, or, with an error, none.

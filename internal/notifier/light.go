@@ -68,18 +68,8 @@ func untold(j *bits.Job, s *state) (int, []bits.FileRange) {
 // beyond returns what is in a and not in b.
 func beyond(a, b bits.Ranges) (left []bits.FileRange) {
 	for _, r := range a {
-		at := r.Start
-		for _, known := range b {
-			if known.End <= at || known.Start >= r.End {
-				continue
-			}
-			if known.Start > at {
-				left = append(left, bits.FileRange{Offset: at, Length: known.Start - at})
-			}
-			at = max(at, known.End)
-		}
-		if at < r.End {
-			left = append(left, bits.FileRange{Offset: at, Length: r.End - at})
+		for _, gap := range b.Gaps(r) {
+			left = append(left, bits.FileRange{Offset: gap.Start, Length: gap.End - gap.Start})
 		}
 	}
 	return left

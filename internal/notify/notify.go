@@ -215,6 +215,11 @@ func (h *Hub) call(ctx context.Context, r *Registration, id, endpoint string, c 
 	if r == nil {
 		return 0, errNobody
 	}
+	select {
+	case <-r.gone: // its stream may still be reading
+		return 0, errGone
+	default:
+	}
 	answer := make(chan hresult.Code, 1)
 	h.mu.Lock()
 	r.pending[id] = pending{endpoint, answer}

@@ -129,3 +129,27 @@ func TestWake(t *testing.T) {
 	default:
 	}
 }
+
+// An object that was removed is not called any more, though its stream may still be reading: what it would be told may be another's.
+func TestNotifyAfterItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := notify.New()
+		for range 50 {
+			r := h.Register("job", notify.Notifications, notify.Listener{})
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() {
+				select {
+				case <-r.Calls:
+					t.Error("it was called")
+				case <-ctx.Done():
+				}
+			}()
+			synctest.Wait()
+			h.Remove("job", notify.Notifications)
+			if _, err := h.Notify(ctx, r, bits.Notification{}); !errors.Is(err, notify.ErrCannotBeCalled) {
+				t.Error(err)
+			}
+			cancel()
+		}
+	})
+}

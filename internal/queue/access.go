@@ -81,7 +81,7 @@ func (q *Queue) Own(id string, caller contract.Caller) error {
 		}
 		j.TakenFrom = cmp.Or(j.TakenFrom, before)
 		j.Strip()
-		c.ForgetAccepted = true
+		c.Files, c.ForgetAccepted = all(j.Files), true
 		c.Events = append(c.Events, lost, stateEvent(j))
 		q.hub.Remove(id, notify.Certificates)
 		q.hub.Remove(id, notify.Notifications)

@@ -26,7 +26,7 @@ func notices(old, j *bits.Job, files []*bits.File) {
 		}
 	}
 	switch {
-	case j.State == bits.StateAcknowledged && j.AutoComplete: // it is told when the files have their names
+	case j.State == bits.StateAcknowledged && j.AutoComplete && old.State != bits.StateError: // it is told when the files have their names
 	case j.State != bits.StateTransferred && j.State != bits.StateError:
 		j.Notice = nil
 	case j.Notice == nil || arrived(old, j):

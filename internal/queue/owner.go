@@ -10,6 +10,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/notify"
 	"bits/internal/store"
 	"bits/internal/tempfile"
@@ -333,7 +334,7 @@ func (q *Queue) Due() (next time.Time) {
 		if j.State != bits.StateTransientError || j.Completing {
 			continue
 		}
-		limit := deadline(j)
+		limit := contract.Deadline(j)
 		at := limit
 		if j.NextRetry != nil && j.NextRetry.Before(limit) {
 			at = *j.NextRetry
@@ -348,7 +349,7 @@ func (q *Queue) Due() (next time.Time) {
 			if j.State != bits.StateTransientError {
 				return nil
 			}
-			if !deadline(j).After(now) {
+			if !contract.Deadline(j).After(now) {
 				j.NextRetry = nil
 				return move(j, bits.FailFatal)
 			}

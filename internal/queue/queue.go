@@ -69,7 +69,7 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 		if j.TransientSince != nil && j.TransientSince.After(now) {
 			j.TransientSince = &now
 		}
-		if at := now.Add(retryDelay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
+		if at := now.Add(contract.RetryDelay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
 			j.NextRetry = &at
 		}
 		notices(j, j, all(j.Files)) // of an older program, which kept none

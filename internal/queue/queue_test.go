@@ -299,6 +299,36 @@ func TestWaitingCountsOnesOwn(t *testing.T) {
 	}
 }
 
+// A list says of each job what is said of it alone, and looks at many but once.
+func TestWaitingInAList(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	for i := range 60 {
+		job, err := q.Create(contract.Caller{Owner: []string{"a", "b"}[i%2]}, bits.Spec{
+			Resume: i%5 != 0, Properties: map[string]bits.RawMessage{"priority": bits.RawMessage([]string{`"FOREGROUND"`, `"LOW"`, `"HIGH"`, `"NORMAL"`}[i%4])},
+			Files: []bits.FileSpec{{RemoteName: "http://origin/a", LocalName: filepath.Join(dir, "a")}},
+		})
+		must(t, err)
+		if i%7 == 1 && job.State == bits.StateQueued {
+			begin(t, q, job.ID)
+		}
+	}
+	said := map[string]int{}
+	for _, j := range q.List(func(*bits.Job) bool { return true }) {
+		alone, err := q.Get(j.ID)
+		must(t, err)
+		if j.State == bits.StateQueued {
+			said[j.Waiting.Reason]++
+			if j.Waiting.Reason != alone.Waiting.Reason {
+				t.Errorf("%q in the list, %q alone", j.Waiting.Reason, alone.Waiting.Reason)
+			}
+		}
+	}
+	if len(said) < 10 {
+		t.Errorf("too little to compare: %v", said)
+	}
+}
+
 // A job of another user that has files all the same, from another version perhaps: a service with privilege touches them in no way.
 func TestFilesOfAnotherStay(t *testing.T) {
 	if !ipc.Self().Admin {
@@ -397,5 +427,43 @@ func TestSatisfied(t *testing.T) {
 	begin(t, q, job.ID).End(nil, -1)
 	if now, err := q.Get(job.ID); err != nil || now.State != bits.StateSuspended {
 		t.Errorf("%v, %v", now.State, err)
+	}
+}
+
+// A crash, or a disk that was full, came between the last byte and the record that the file is whole: the next run records it, and asks
+// no server.
+func TestWholeButNotFinished(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	run := begin(t, q, job.ID)
+	f, size := job.Files[0], int64(7)
+	f.Size, f.Validator = &size, &bits.Validator{ETag: `"1"`, Size: 7}
+	done := bits.Ranges{{Start: 0, End: 7}}
+	must(t, run.Contact(f, true), run.Checkpoint(0, done, 0, false))
+	q = open(t, dir)
+	run = begin(t, q, job.ID)
+	if f, ok := run.Next(func(f *bits.File) bool { return !f.Finished }); !ok || f.Number != 0 {
+		t.Fatalf("the next file is %d, %v", f.Number, ok)
+	}
+	must(t, run.Checkpoint(0, done, 7, true))
+	if now, err := q.Get(job.ID); err != nil || !now.Files[0].Finished {
+		t.Errorf("%+v, %v", now.Files[0], err)
+	}
+}
+
+// A job that fails, is completed by its owner as it is, and would have completed by itself: its owner is not told that it is TRANSFERRED.
+func TestNoticeOfAnErrorEndsWithIt(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	_, err := q.Do(job.ID, contract.SetCall(map[string]bits.RawMessage{"auto_complete": bits.RawMessage("true")}), self)
+	must(t, err)
+	begin(t, q, job.ID).End(bits.Errorf(hresult.BG_E_VALIDATION_FAILED, "cannot go on"), -1)
+	if _, err := q.Act(job.ID, bits.Complete); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := q.Get(job.ID); err != nil || now.State != bits.StateAcknowledged || now.Notice != nil {
+		t.Errorf("%v, %+v, %v", now.State, now.Notice, err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -31,7 +30,7 @@ type Run struct {
 	accepted []store.Accepted // certificates that the next record of the job writes
 	next     int              // the files before it are done with
 	answered string           // the headers of the answer that is the error
-	version  *bits.Validator  // of the file under way, as Contact recorded it
+	version  *bits.Validator  // of the file under way, as Next gave it and Contact recorded it
 	file     atomic.Int64     // the file under way
 	received atomic.Int64     // its bytes that have arrived
 	whole    atomic.Bool      // it would start over if it were interrupted
@@ -88,6 +87,7 @@ func (r *Run) Next(wants func(*bits.File) bool) (f bits.File, ok bool) {
 	}
 	for ; r.next < len(e.job.Files); r.next++ {
 		if f := &e.job.Files[r.next]; wants(f) {
+			r.version = f.Validator
 			return *f, true
 		}
 	}
@@ -293,42 +293,17 @@ func failed(j *bits.Job, e *bits.JobError, err error) error {
 		// A decline is asked again, whatever code the application chose.
 		transient = !errors.Is(err, notify.ErrCannotBeCalled)
 	}
-	delay := retryDelay(j)
+	delay := contract.RetryDelay(j)
 	if !transient || j.NoProgressTimeout == 0 || j.Backoff == nil && j.MinimumRetryDelay > j.NoProgressTimeout {
 		return move(j, bits.FailFatal)
 	}
 	if j.TransientSince == nil {
 		j.TransientSince = &now
 	}
-	if !deadline(j).After(now) {
+	if !contract.Deadline(j).After(now) {
 		return move(j, bits.FailFatal)
 	}
 	next := now.Add(delay)
 	j.NextRetry = &next
 	return move(j, bits.FailTransient)
-}
-
-// deadline is when a job without progress gives up.
-func deadline(j *bits.Job) time.Time {
-	if j.TransientSince == nil {
-		return time.Now().Add(time.Hour)
-	}
-	limit := j.NoProgressTimeout
-	if j.GiveUpAfter > 0 {
-		limit = min(limit, j.GiveUpAfter)
-	}
-	return j.TransientSince.Add(limit.Duration())
-}
-
-// retryDelay is the fixed delay of BITS lengthened by up to a tenth, so that many machines do not come back at once, or the job's
-// own back-off.
-func retryDelay(j *bits.Job) time.Duration {
-	delay, jitter := j.MinimumRetryDelay.Duration(), 0.1
-	if b := j.Backoff; b != nil {
-		delay, jitter = b.Max.Duration(), b.Jitter
-		if doubled := min(max(j.Failures-1, 0), 32); b.First <= b.Max>>doubled {
-			delay = b.First.Duration() << doubled
-		}
-	}
-	return delay + time.Duration(rand.Float64()*jitter*float64(delay))
 }

@@ -1,8 +1,10 @@
 package queue
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 
 	"bits"
 	"bits/hresult"
@@ -24,9 +26,10 @@ func (q *Queue) Get(id string) (*bits.Job, error) {
 func (q *Queue) List(keep func(*bits.Job) bool) (jobs []*bits.Job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	ahead := sync.OnceValue(q.ahead)
 	for _, e := range q.jobs {
 		if keep(e.job) {
-			jobs = append(jobs, q.live(e))
+			jobs = append(jobs, q.shown(e, ahead))
 		}
 	}
 	slices.SortFunc(jobs, func(a, b *bits.Job) int { return a.Created.Compare(b.Created) })
@@ -98,7 +101,9 @@ func (q *Queue) Inspect(files func(*bits.Job) bool) []View {
 func (q *Queue) Changed() <-chan struct{} { return q.hub.Changed() }
 
 // live returns a copy with the fields that are not stored.
-func (q *Queue) live(e *entry) *bits.Job {
+func (q *Queue) live(e *entry) *bits.Job { return q.shown(e, q.ahead) }
+
+func (q *Queue) shown(e *entry, ahead func() map[*entry]int) *bits.Job {
 	j := e.job.Clone()
 	for i := range j.Files {
 		j.Files[i].Received = j.Files[i].TransferredBytes()
@@ -110,12 +115,12 @@ func (q *Queue) live(e *entry) *bits.Job {
 	j.ValidatorAttached = q.hub.Attached(j.ID, notify.Certificates) != nil
 	j.NotifyAttached = q.hub.Attached(j.ID, notify.Notifications) != nil
 	j.HeaderNames = j.HeaderList()
-	j.Waiting = q.waiting(e)
+	j.Waiting = q.waiting(e, ahead)
 	return j
 }
 
 // waiting says why the job does not move.
-func (q *Queue) waiting(e *entry) *bits.Waiting {
+func (q *Queue) waiting(e *entry, ahead func() map[*entry]int) *bits.Waiting {
 	j := e.job
 	switch j.State {
 	case bits.StateSuspended:
@@ -128,14 +133,7 @@ func (q *Queue) waiting(e *entry) *bits.Waiting {
 			return &bits.Waiting{Reason: "it waits for the application's verdict on the certificate of " + endpoint}
 		}
 	case bits.StateQueued:
-		ahead := 0
-		for _, o := range q.jobs {
-			before := o.job.Priority < j.Priority || o.job.Priority == j.Priority && o.turn < e.turn
-			if o != e && o.job.Owner == j.Owner && (o.job.Priority == bits.Foreground) == (j.Priority == bits.Foreground) && (o.job.State.Running() || o.job.State == bits.StateQueued && before) {
-				ahead++
-			}
-		}
-		return &bits.Waiting{Reason: fmt.Sprintf("it waits for its turn; jobs before it: %d", ahead)}
+		return &bits.Waiting{Reason: fmt.Sprintf("it waits for its turn; jobs before it: %d", ahead()[e])}
 	case bits.StateTransientError:
 		return &bits.Waiting{Code: j.Error.Code, Reason: j.Error.Message, Until: j.NextRetry}
 	case bits.StateError:
@@ -144,4 +142,32 @@ func (q *Queue) waiting(e *entry) *bits.Waiting {
 		return &bits.Waiting{Reason: "all files are there; its owner has not completed it"}
 	}
 	return nil
+}
+
+// ahead counts for each job the jobs of its owner that run or come before it; FOREGROUND jobs and others do not wait for each other.
+func (q *Queue) ahead() map[*entry]int {
+	place := func(e *entry) bits.Priority { // what runs is before what waits
+		if e.job.State.Running() {
+			return -1
+		}
+		return e.job.Priority
+	}
+	var line []*entry
+	for _, e := range q.jobs {
+		if e.job.State.Running() || e.job.State == bits.StateQueued {
+			line = append(line, e)
+		}
+	}
+	slices.SortFunc(line, func(a, b *entry) int { return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.turn, b.turn)) })
+	type of struct {
+		owner      string
+		foreground bool
+	}
+	before, counts := map[of]int{}, make(map[*entry]int, len(line))
+	for _, e := range line {
+		of := of{e.job.Owner, e.job.Priority == bits.Foreground}
+		counts[e] = before[of]
+		before[of]++
+	}
+	return counts
 }

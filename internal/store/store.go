@@ -320,6 +320,12 @@ func (s *Store) saveJob(ctx context.Context, tx *sql.Tx, j *bits.Job) error {
 	return err
 }
 
+// fileDetails is the column details, with what the JSON of a job does not show.
+type fileDetails struct {
+	bits.FileDetails
+	ResponseHeaders string `json:"response_headers,omitempty"`
+}
+
 func saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
 	validator, done := []byte(nil), []byte("[]")
 	var err error
@@ -333,7 +339,7 @@ func saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
 			return err
 		}
 	}
-	details, err := json.Marshal(f.FileDetails)
+	details, err := json.Marshal(fileDetails{f.FileDetails, f.ResponseHeaders})
 	if err != nil {
 		return err
 	}
@@ -391,9 +397,11 @@ func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
 				return err
 			}
 		}
-		if err := json.Unmarshal([]byte(details), &f.FileDetails); err != nil {
+		var kept fileDetails
+		if err := json.Unmarshal([]byte(details), &kept); err != nil {
 			return err
 		}
+		f.FileDetails, f.ResponseHeaders = kept.FileDetails, kept.ResponseHeaders
 		f.Best = f.Done.Len()
 		j := byID[job]
 		j.Files = append(j.Files, f)

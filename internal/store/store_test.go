@@ -51,8 +51,8 @@ func sample() *bits.Job {
 		Error: &bits.JobError{Code: 0x80041234, Context: 8, Message: "cannot x", Hint: "y", File: &file, URL: "u", Protocol: "http", At: at},
 		Files: []bits.File{
 			{Number: 0, RemoteName: "http://a/b", LocalName: "/b", Temporary: "/t", Size: &size, Validator: &bits.Validator{ETag: `"x"`, Size: 1000}, Done: bits.Ranges{{Start: 0, End: 10}, {Start: 20, End: 30}}},
-			{Number: 1, RemoteName: "http://b/c", Original: "http://a/c", LocalName: "/c", Temporary: "/u", Finished: true, Completed: true, FileDetails: bits.FileDetails{
-				Ranges: []bits.FileRange{{Offset: 5, Length: bits.ToEOF}}, Requested: bits.Ranges{{Start: 1, End: 2}}, Position: 4, Renamed: true, NoRanges: true, Valid: true, ResponseHeaders: "A: b\r\n", Notice: &bits.Notice{N: 4, Taken: true}, Made: true, Volume: "v"}},
+			{Number: 1, RemoteName: "http://b/c", Original: "http://a/c", LocalName: "/c", Temporary: "/u", Finished: true, Completed: true, ResponseHeaders: "A: b\r\n", FileDetails: bits.FileDetails{
+				Ranges: []bits.FileRange{{Offset: 5, Length: bits.ToEOF}}, Requested: bits.Ranges{{Start: 1, End: 2}}, Position: 4, Renamed: true, NoRanges: true, Valid: true, Notice: &bits.Notice{N: 4, Taken: true}, Made: true, Volume: "v"}},
 		},
 		Secrets: bits.Secrets{Credentials: []bits.Credential{{Target: bits.AuthServer, Scheme: bits.Basic, User: &user, Password: &password}},
 			ClientCertificate: &bits.ClientCertificate{Location: 2, Store: "MY", Hash: "h"},
@@ -306,7 +306,8 @@ func TestOldStores(t *testing.T) {
 			want.ProxySettings, want.FileACLFlags, want.PeerCachingFlags, want.CostFlags = bits.ProxySettings{}, 0, 0, 0
 			want.DynamicContent, want.HighPerformance, want.OnDemand, want.MaxDownloadSize, want.StoredCredentials = false, false, false, nil, 0
 			want.HeadersWriteOnly, want.HelperTokenFlags, want.HelperTokenSID, want.ReplyFileName, want.ReplyProgress = false, 0, "", "", nil
-			want.Secrets.Credentials, want.Secrets.ClientCertificate, want.Files[1].FileDetails = nil, nil, bits.FileDetails{}
+			want.Secrets.Credentials, want.Secrets.ClientCertificate = nil, nil
+			want.Files[1].FileDetails, want.Files[1].ResponseHeaders = bits.FileDetails{}, ""
 			want.Notice, want.Notices = nil, 0
 			want.OwnerElevated, want.OwnerIntegrity, want.TakenFrom = false, 0, ""
 		}

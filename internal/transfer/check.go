@@ -153,7 +153,7 @@ func (d *download) proves(total int64) bool {
 // begin takes the answer as a new beginning, and writes down what proves the version.
 func (d *download) begin(total int64) (step, error) {
 	d.file.Reset()
-	d.fresh, d.file.Renamed = true, false
+	d.fresh, d.before, d.file.Renamed = true, nil, false
 	d.file.Validator = validatorOf(d.answer, total)
 	var ok bool
 	d.layout, ok = layoutOf(d.file.Ranges, d.total())

@@ -151,13 +151,13 @@ func (c *call) serve(rt route) (any, error) {
 	}
 	peer, ok := c.r.Context().Value(peerKey{}).(ipc.Peer)
 	if !ok {
-		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: the caller is unknown", c.r.URL.Path)
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: the caller is unknown", c.r.URL.Path).WithHint("call from a process of this machine that has a user")
 	}
 	c.peer = peer
 	if mine := peer.Owner == ipc.Self().Owner || peer.Admin; !mine && !c.AllUsers {
-		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: this service is that of %s", peer.Owner, ipc.Self().Owner)
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: this service is that of %s", peer.Owner, ipc.Self().Owner).WithHint("use a service of your own: set BITS_SOCKET to another socket, or to none")
 	} else if !mine && rt.access == stops {
-		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot stop the service of all users: that needs an administrator")
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot stop the service of all users: that needs an administrator").WithHint("run it as an administrator")
 	}
 	if id := c.r.PathValue("job"); id != "" {
 		if err := c.find(strings.ToLower(id), rt.access); err != nil {
@@ -176,7 +176,7 @@ func (c *call) find(id string, a access) error {
 	}
 	switch own := j.Owner == c.peer.Owner; {
 	case own && a == takes && !c.peer.Admin:
-		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot take job %s: that needs an administrator", id)
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot take job %s: that needs an administrator", id).WithHint("run it as an administrator")
 	case own:
 		c.job, c.Queue = j.ID, c.Queue.For(j.Owner)
 		return nil
@@ -262,7 +262,7 @@ func (c *call) list() (any, error) {
 	q := c.r.URL.Query()
 	all := q.Get("all") == "true"
 	if all && !c.peer.Admin {
-		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot list the jobs of all users: that needs an administrator")
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot list the jobs of all users: that needs an administrator").WithHint("list your own, or run it as an administrator")
 	}
 	var state bits.State
 	if s := q.Get("state"); s != "" {

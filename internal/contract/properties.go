@@ -225,7 +225,7 @@ func Get(j *bits.Job, name string, by Caller) (any, hresult.Code, error) {
 		return nil, 0, err
 	}
 	if p.private && by.Owner != j.Owner {
-		return nil, 0, bits.Errorf(hresult.E_ACCESSDENIED, "cannot read %s of job %s: only its owner may", name, j.ID)
+		return nil, 0, bits.Errorf(hresult.E_ACCESSDENIED, "cannot read %s of job %s: only its owner may", name, j.ID).WithHint("let the owner do it, or take ownership first")
 	}
 	if err := p.allows(name, j); err != nil {
 		return nil, 0, err

@@ -1,7 +1,10 @@
 package bits
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"bits/hresult"
@@ -33,6 +36,9 @@ func (f *CostFlags) UnmarshalJSON(text []byte) error {
 	if sum, ok := policies[strings.ToUpper(strings.Trim(string(text), `"`))]; ok {
 		*f = sum
 		return nil
+	}
+	if bytes.HasPrefix(text, []byte(`"`)) {
+		return Errorf(hresult.E_INVALIDARG, "cannot take %s as states of cost: it is a sum, or one of %s", text, slices.Sorted(maps.Keys(policies)))
 	}
 	return json.Unmarshal(text, (*uint32)(f))
 }

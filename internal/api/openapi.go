@@ -73,7 +73,8 @@ func (c *call) openAPI() (any, error) {
 			parameters = append(parameters, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
 		}
 		for _, q := range rt.query {
-			parameters = append(parameters, object{"name": q, "in": "query", "schema": object{"type": "string"}})
+			name, _, _ := strings.Cut(q, "=")
+			parameters = append(parameters, object{"name": name, "in": "query", "schema": object{"type": "string"}})
 		}
 		if parameters != nil {
 			operation["parameters"] = parameters

@@ -38,7 +38,7 @@ func (f *CostFlags) UnmarshalJSON(text []byte) error {
 		return nil
 	}
 	if bytes.HasPrefix(text, []byte(`"`)) {
-		return Errorf(hresult.E_INVALIDARG, "cannot take %s as states of cost: it is a sum, or one of %s", text, slices.Sorted(maps.Keys(policies)))
+		return Errorf(hresult.E_INVALIDARG, "cannot take %s as states of cost: it is a sum, or one of %s", text, strings.Join(slices.Sorted(maps.Keys(policies)), ", "))
 	}
 	return json.Unmarshal(text, (*uint32)(f))
 }
@@ -150,7 +150,7 @@ func (s AuthScheme) MarshalText() ([]byte, error) { return []byte(s.String()), n
 // UnmarshalText accepts what MarshalText writes; another name is BG_E_INVALID_AUTH_SCHEME.
 func (s *AuthScheme) UnmarshalText(text []byte) (err error) {
 	if *s, err = parse[AuthScheme]("scheme of a credential", schemeNames, text); err != nil || *s == 0 {
-		err = Errorf(hresult.BG_E_INVALID_AUTH_SCHEME, "cannot take %q as a scheme of a credential: it is one of %v", text, schemeNames[1:])
+		err = Errorf(hresult.BG_E_INVALID_AUTH_SCHEME, "cannot take %q as a scheme of a credential: it is one of %s", text, strings.Join(schemeNames[1:], ", "))
 	}
 	return err
 }

@@ -73,7 +73,7 @@ func init() {
 		{"POST", "/system/stop", stops, "End the service at a checkpoint; nothing is lost.", (*call).stop, nil},
 		{"GET", "/openapi.json", anyone, "This API as an OpenAPI 3.1 document.", (*call).openAPI, nil},
 		{"GET", "/errors/{code}", anyone, "What a code means: 0x and eight digits, decimal, or its name (GetErrorDescription).", (*call).describe, nil},
-		{"GET", "/jobs", anyone, "List the caller's jobs. state=NAME, validator=required, final=true (also ACKNOWLEDGED and CANCELLED ones of the last day), all=true (of all users; administrators).", (*call).list, []string{"state", "validator=required", "final=true,false", "all=true,false"}},
+		{"GET", "/jobs", anyone, "List the caller's jobs. state=NAME, validator=required, final=true (also ACKNOWLEDGED and CANCELLED ones of the last day), all=true (of all users; administrators).", (*call).list, []string{"state", "validator=required,false", "final=true,false", "all=true,false"}},
 		{"POST", "/jobs", anyone, "Create a job, SUSPENDED; with files, properties, a client-chosen id and resume in one call.", (*call).create, nil},
 		{"GET", "/jobs/{job}", reads, "One job, its files, its error, why it waits.", (*call).get, nil},
 		{"PATCH", "/jobs/{job}", owns, "Change properties: all that are named, or none. The answer has hresult besides, if the code is a success other than S_OK.", (*call).patch, nil},
@@ -188,7 +188,7 @@ func (c *call) find(id string, a access) error {
 		c.job = j.ID
 		return nil
 	case c.peer.Admin:
-		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot do that with job %s: it belongs to %s", id, j.Owner).WithHint("take ownership first")
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot do that with job %s: it belongs to %s", id, j.Owner).WithHint("let the owner do it, or take ownership first")
 	}
 	return bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %s", id).WithHint("bits list shows the jobs")
 }

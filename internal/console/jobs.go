@@ -52,11 +52,11 @@ func (a *App) Resolve(ctx context.Context, word string) (*bits.Job, error) {
 		for _, j := range found {
 			names = append(names, j.ID+" ("+progress.Clean(j.DisplayName)+")")
 		}
-		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot tell which job %q means: it fits %s", word, strings.Join(names, ", ")).WithHint("give more of the id")
+		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot tell which job %q means: it fits %s", word, strings.Join(names, ", ")).WithHint("give one of these ids")
 	case len(id) == len(bits.NewID()) && !strings.ContainsAny(id, "/ "):
 		return a.Client.Job(ctx, id)
 	case len(word) < 4:
-		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %q: a prefix of an id has at least four characters", word)
+		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %q: no job has that name, and a prefix of an id has at least four characters", word).WithHint("bits list --all shows the jobs")
 	}
 	return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %q", word).WithHint("bits list --all shows the jobs")
 }

@@ -25,7 +25,7 @@ import (
 type Target struct{ URL, Path string }
 
 func misused(format string, args ...any) error {
-	return bits.Errorf(hresult.E_INVALIDARG, format, args...).WithHint("bits get --help")
+	return bits.Errorf(hresult.E_INVALIDARG, format, args...).WithHint("bits get --help, bits add --help")
 }
 
 // Command is what a command line says of its targets.

@@ -155,6 +155,9 @@ func (c Command) read() (all []Target, err error) {
 	if head, _ := text.Peek(64); isCSV(head) {
 		return readCSV(text)
 	}
+	if strings.EqualFold(filepath.Ext(c.List), ".csv") { // a comma may be a part of a URL
+		return nil, misused("cannot read the list %s: its first line does not name the columns, Source,Destination", c.List)
+	}
 	lines, n := bufio.NewScanner(text), 1
 	for ; lines.Scan(); n++ {
 		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff"))

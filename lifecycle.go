@@ -3,6 +3,7 @@ package bits
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"bits/hresult"
 )
@@ -139,5 +140,5 @@ func parse[T ~int](what string, names []string, text []byte) (T, error) {
 			return T(i), nil
 		}
 	}
-	return 0, Errorf(hresult.E_NOTIMPL, "cannot take %q as a %s: it is one of %v", text, what, names)
+	return 0, Errorf(hresult.E_NOTIMPL, "cannot take %q as a %s: it is one of %s", text, what, strings.Join(names, ", ")).WithHint("write one of these names")
 }

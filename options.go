@@ -1,7 +1,10 @@
 package bits
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"bits/hresult"
@@ -33,6 +36,9 @@ func (f *CostFlags) UnmarshalJSON(text []byte) error {
 	if sum, ok := policies[strings.ToUpper(strings.Trim(string(text), `"`))]; ok {
 		*f = sum
 		return nil
+	}
+	if bytes.HasPrefix(text, []byte(`"`)) {
+		return Errorf(hresult.E_INVALIDARG, "cannot take %s as states of cost: it is a sum, or one of %s", text, strings.Join(slices.Sorted(maps.Keys(policies)), ", "))
 	}
 	return json.Unmarshal(text, (*uint32)(f))
 }
@@ -144,7 +150,7 @@ func (s AuthScheme) MarshalText() ([]byte, error) { return []byte(s.String()), n
 // UnmarshalText accepts what MarshalText writes; another name is BG_E_INVALID_AUTH_SCHEME.
 func (s *AuthScheme) UnmarshalText(text []byte) (err error) {
 	if *s, err = parse[AuthScheme]("scheme of a credential", schemeNames, text); err != nil || *s == 0 {
-		err = Errorf(hresult.BG_E_INVALID_AUTH_SCHEME, "cannot take %q as a scheme of a credential: it is one of %v", text, schemeNames[1:])
+		err = Errorf(hresult.BG_E_INVALID_AUTH_SCHEME, "cannot take %q as a scheme of a credential: it is one of %s", text, strings.Join(schemeNames[1:], ", "))
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 // Package client talks to the Background Intelligent Transfer Service of this machine.
 //
-// The zero Client finds the service of the current user.
+// The zero Client finds the service of the current user, and does not start it: any command of bits does, or a supervisor that runs
+// bits daemon. Without one every call is ErrUnreachable.
 // Errors of the service are *[bits.Error]: they carry the HRESULT, and work with errors.Is and the targets of package bits.
 //
 //	c := &client.Client{}

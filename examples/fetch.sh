@@ -6,6 +6,7 @@
 #
 # The service must run: any command of bits starts it.
 set -eu
+[ $# = 3 ] || { echo "usage: fetch.sh URL FILE HEX" >&2; exit 2; }
 url=$1 known=$3
 case $2 in /*) file=$2 ;; *) file=$PWD/$2 ;; esac
 socket=${BITS_SOCKET:-${XDG_RUNTIME_DIR:-/nowhere}/bits/bits.sock}

@@ -85,7 +85,9 @@ func TestBadCalls(t *testing.T) {
 		{"header with a line break", "PATCH", id, `{"custom_headers":"A: b\nC: d"}`, 400, hresult.E_INVALIDARG, "line break"},
 		{"PEM that is none", "PATCH", id, `{"roots":"hello"}`, 400, hresult.E_INVALIDARG, "CERTIFICATE"},
 		{"unknown property", "PATCH", id, `{"colour":"red"}`, 400, hresult.BG_E_UNKNOWN_PROPERTY_ID, "no such property"},
-		{"wrong type", "PATCH", id, `{"priority":7}`, 400, hresult.E_INVALIDARG, "priority"},
+		{"wrong type", "PATCH", id, `{"priority":7}`, 400, hresult.E_INVALIDARG, "cannot set priority: it cannot be a number"},
+		{"wrong type of a field", "POST", "/jobs", `{"umask":"022"}`, 400, hresult.E_INVALIDARG, "umask cannot be a string"},
+		{"number out of range", "PATCH", id, `{"minimum_retry_delay":-1}`, 400, hresult.E_INVALIDARG, "it cannot be the number -1"},
 		{"no JSON", "POST", "/jobs", `hello`, 400, hresult.E_INVALIDARG, "cannot read the body"},
 		{"nothing", "POST", "/jobs", ``, 400, hresult.E_INVALIDARG, "it is empty"},
 		{"a list", "POST", "/jobs", `[]`, 400, hresult.E_INVALIDARG, "cannot read the body"},
@@ -104,6 +106,10 @@ func TestBadCalls(t *testing.T) {
 		{"display name too long", "POST", "/jobs", `{"display_name":"` + strings.Repeat("x", 257) + `"}`, 400, hresult.E_INVALIDARG, "256"},
 		{"since that is no number", "GET", "/events?since=x", "", 400, hresult.E_INVALIDARG, "number of an event"},
 		{"state that is none", "GET", "/jobs?state=RED", "", 501, hresult.E_NOTIMPL, "RED"},
+		{"parameter that is none", "GET", "/jobs?stat=ERROR", "", 400, hresult.E_INVALIDARG, "stat"},
+		{"parameter where there are none", "POST", id + "/resume?when=now", "", 400, hresult.E_INVALIDARG, "when"},
+		{"value of a parameter", "GET", "/jobs?all=yes", "", 400, hresult.E_INVALIDARG, "it is true or false"},
+		{"states of cost", "PATCH", id, `{"cost_flags":"FREE"}`, 400, hresult.E_INVALIDARG, "UNRESTRICTED"},
 		{"wrong verdict", "POST", id + "/certificate-validation/x", `{"registration":"x","hresult":"perhaps"}`, 400, hresult.E_INVALIDARG, "perhaps"},
 	} {
 		status, text := call(t, s, c.method, c.path, c.body)

@@ -196,6 +196,18 @@ func TestActivation(t *testing.T) {
 	if !strings.Contains(log(), "activation of "+id) || !strings.Contains(log(), "JobTransferred") || !strings.Contains(log(), "exit=0") {
 		t.Errorf("%s", log())
 	}
+
+	// A registration that others could have written is refused, and so is one that is not there: the log says why, once.
+	bitstest.Must(t, os.Chmod(folder, 0o777))
+	p.create(map[string]any{"notification_clsid": id}, o.Plain+"/f")
+	until(t, "the refusal in the log", func() bool { return strings.Contains(log(), "other users can write to activation") })
+	absent := p.create(map[string]any{"notification_clsid": "1" + id[1:]}, o.Plain+"/f")
+	bitstest.Must(t, os.Chmod(folder, 0o700))
+	until(t, "the absence in the log", func() bool { return strings.Contains(log(), "1"+id[1:]+".json: no such file") })
+	bitstest.Must(t, p.Set(ctx, absent.ID, map[string]any{"description": "looked at again"}))
+	if n := strings.Count(log(), "1"+id[1:]+".json: no such file"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, log())
+	}
 }
 
 // With commands switched off by policy, the wish is kept, the caller is told so, and nothing runs.

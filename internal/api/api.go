@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,7 +61,7 @@ type route struct {
 	access       access
 	doc          string
 	handle       func(*call) (any, error)
-	query        []string // names of its parameters
+	query        []string // its parameters: a name, and perhaps = and the only values, with commas
 }
 
 // routes is the whole API.
@@ -72,7 +73,7 @@ func init() {
 		{"POST", "/system/stop", stops, "End the service at a checkpoint; nothing is lost.", (*call).stop, nil},
 		{"GET", "/openapi.json", anyone, "This API as an OpenAPI 3.1 document.", (*call).openAPI, nil},
 		{"GET", "/errors/{code}", anyone, "What a code means: 0x and eight digits, decimal, or its name (GetErrorDescription).", (*call).describe, nil},
-		{"GET", "/jobs", anyone, "List the caller's jobs. state=NAME, validator=required, final=true (also ACKNOWLEDGED and CANCELLED ones of the last day), all=true (of all users; administrators).", (*call).list, []string{"state", "validator", "final", "all"}},
+		{"GET", "/jobs", anyone, "List the caller's jobs. state=NAME, validator=required, final=true (also ACKNOWLEDGED and CANCELLED ones of the last day), all=true (of all users; administrators).", (*call).list, []string{"state", "validator=required,false", "final=true,false", "all=true,false"}},
 		{"POST", "/jobs", anyone, "Create a job, SUSPENDED; with files, properties, a client-chosen id and resume in one call.", (*call).create, nil},
 		{"GET", "/jobs/{job}", reads, "One job, its files, its error, why it waits.", (*call).get, nil},
 		{"PATCH", "/jobs/{job}", owns, "Change properties: all that are named, or none. The answer has hresult besides, if the code is a success other than S_OK.", (*call).patch, nil},
@@ -90,7 +91,7 @@ func init() {
 		{"POST", "/jobs/{job}/notify-interface", owns, "SetNotifyInterface: the body of the answer is the stream of notifications.", (*call).setNotify, nil},
 		{"DELETE", "/jobs/{job}/notify-interface", owns, "SetNotifyInterface(nullptr).", (*call).removeNotify, nil},
 		{"POST", "/jobs/{job}/notify-interface/{notification}", owns, "What the callback returned for a notification.", returned(notify.Notifications, "notification"), nil},
-		{"GET", "/events", anyone, "The caller's events, one JSON object a line: from number since on, or from the present state. job=ID: of one job. follow=false: only what is there.", (*call).events, []string{"since", "job", "follow"}},
+		{"GET", "/events", anyone, "The caller's events, one JSON object a line: from number since on, or from the present state. job=ID: of one job. follow=false: only what is there.", (*call).events, []string{"since", "job", "follow=true,false"}},
 	}
 	for _, o := range contract.Operations() {
 		path := "/jobs/{job}/"
@@ -151,13 +152,16 @@ func (c *call) serve(rt route) (any, error) {
 	}
 	peer, ok := c.r.Context().Value(peerKey{}).(ipc.Peer)
 	if !ok {
-		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: the caller is unknown", c.r.URL.Path)
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: the caller is unknown", c.r.URL.Path).WithHint("call from a process of this machine that has a user")
 	}
 	c.peer = peer
 	if mine := peer.Owner == ipc.Self().Owner || peer.Admin; !mine && !c.AllUsers {
-		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: this service is that of %s", peer.Owner, ipc.Self().Owner)
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot serve %s: this service is that of %s", peer.Owner, ipc.Self().Owner).WithHint("use a service of your own: set BITS_SOCKET to another socket, or to none")
 	} else if !mine && rt.access == stops {
-		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot stop the service of all users: that needs an administrator")
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot stop the service of all users: that needs an administrator").WithHint("run it as an administrator")
+	}
+	if err := c.parameters(rt); err != nil {
+		return nil, err
 	}
 	if id := c.r.PathValue("job"); id != "" {
 		if err := c.find(strings.ToLower(id), rt.access); err != nil {
@@ -176,7 +180,7 @@ func (c *call) find(id string, a access) error {
 	}
 	switch own := j.Owner == c.peer.Owner; {
 	case own && a == takes && !c.peer.Admin:
-		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot take job %s: that needs an administrator", id)
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot take job %s: that needs an administrator", id).WithHint("run it as an administrator")
 	case own:
 		c.job, c.Queue = j.ID, c.Queue.For(j.Owner)
 		return nil
@@ -184,7 +188,7 @@ func (c *call) find(id string, a access) error {
 		c.job = j.ID
 		return nil
 	case c.peer.Admin:
-		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot do that with job %s: it belongs to %s", id, j.Owner).WithHint("take ownership first")
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot do that with job %s: it belongs to %s", id, j.Owner).WithHint("let the owner do it, or take ownership first")
 	}
 	return bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %s", id).WithHint("bits list shows the jobs")
 }
@@ -213,6 +217,23 @@ func (c *call) reply(answer any, err error) {
 
 const maxBody = 16 << 20 // ten thousand files with long names
 
+// parameters refuses what the route does not know, so that no wish is lost in silence.
+func (c *call) parameters(rt route) error {
+	for name, values := range c.r.URL.Query() {
+		i := slices.IndexFunc(rt.query, func(q string) bool { known, _, _ := strings.Cut(q, "="); return known == name })
+		if i < 0 {
+			return bits.Errorf(hresult.E_INVALIDARG, "cannot take the parameter %q of %s %s: there is none of that name", name, c.r.Method, c.r.URL.Path).WithHint("docs/api.md and GET /v1/openapi.json say which there are")
+		}
+		_, only, limited := strings.Cut(rt.query[i], "=")
+		for _, v := range values {
+			if limited && v != "" && !slices.Contains(strings.Split(only, ","), v) {
+				return bits.Errorf(hresult.E_INVALIDARG, "cannot take %s=%s: it is %s", name, v, strings.ReplaceAll(only, ",", " or "))
+			}
+		}
+	}
+	return nil
+}
+
 // read decodes the body of the request: one JSON value with known fields, and nothing after it.
 func (c *call) read(into any) error {
 	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
@@ -222,7 +243,7 @@ func (c *call) read(into any) error {
 		err = errors.New("it is empty, or something else than the JSON object that is needed")
 	}
 	if err == nil {
-		err = dec.Decode(into)
+		err = contract.Misread(dec.Decode(into))
 	}
 	if err == nil {
 		if _, more := dec.Token(); more != io.EOF {
@@ -262,7 +283,7 @@ func (c *call) list() (any, error) {
 	q := c.r.URL.Query()
 	all := q.Get("all") == "true"
 	if all && !c.peer.Admin {
-		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot list the jobs of all users: that needs an administrator")
+		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot list the jobs of all users: that needs an administrator").WithHint("list your own, or run it as an administrator")
 	}
 	var state bits.State
 	if s := q.Get("state"); s != "" {

@@ -15,6 +15,8 @@ import (
 
 var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
 
+var noWord = regexp.MustCompile(`[^a-z0-9]+`)
+
 type object = map[string]any
 
 // bodies are the types of the bodies of each call, by "METHOD path": what goes in and what comes out.
@@ -65,15 +67,17 @@ func (c *call) openAPI() (any, error) {
 			kind = "application/x-ndjson"
 		}
 		operation := object{
-			"summary":   rt.doc,
-			"responses": object{"200": object{"description": "done", "content": content(kind, b.out, schemas)}, "default": failure},
+			"operationId": strings.Trim(noWord.ReplaceAllString(strings.ToLower(rt.method)+rt.path, "_"), "_"), // generators make a name of it
+			"summary":     rt.doc,
+			"responses":   object{"200": object{"description": "done", "content": content(kind, b.out, schemas)}, "default": failure},
 		}
 		var parameters []any
 		for _, m := range pathParameter.FindAllStringSubmatch(rt.path, -1) {
 			parameters = append(parameters, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
 		}
 		for _, q := range rt.query {
-			parameters = append(parameters, object{"name": q, "in": "query", "schema": object{"type": "string"}})
+			name, _, _ := strings.Cut(q, "=")
+			parameters = append(parameters, object{"name": name, "in": "query", "schema": object{"type": "string"}})
 		}
 		if parameters != nil {
 			operation["parameters"] = parameters

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"bits"
@@ -121,10 +122,12 @@ func (r *run) follow(ctx context.Context, id string) error {
 	}
 }
 
-// display shows a job in two lines: drawn again in their place on a terminal, elsewhere printed when there is something new.
+// display shows a job in two lines, and why it waits: drawn again in their place on a terminal, elsewhere printed when there is
+// something new.
 type display struct {
 	*run
 	shown string
+	lines int // that are on the terminal
 	state bits.State
 	at    time.Time
 }
@@ -142,15 +145,18 @@ func (d *display) draw(j *bits.Job) error {
 		progress.Clean(fmt.Sprintf("DISPLAY: '%s' TYPE: %s STATE: %s", j.DisplayName, typeName(j.Type), j.State)),
 		fmt.Sprintf("PRIORITY: %s FILES: %d / %d %s", j.Priority, p.FilesTransferred, p.FilesTotal, text),
 	}
-	now := lines[0] + lines[1]
+	if j.State == bits.StateTransientError {
+		lines = append(lines, errorLines(j)...)
+	}
+	now := strings.Join(lines, "\n")
 	drawn := d.shown != ""
 	if d.raw || now == d.shown || drawn && d.screen == 0 && j.State == d.state && time.Since(d.at) < every {
 		return nil
 	}
-	d.shown, d.state, d.at = now, j.State, time.Now()
 	if d.screen > 0 && drawn {
-		d.out.WriteString("\x1b[2A\x1b[J")
+		fmt.Fprintf(d.out, "\x1b[%dA\x1b[J", d.lines)
 	}
+	d.shown, d.lines, d.state, d.at = now, len(lines), j.State, time.Now()
 	for _, line := range lines {
 		if d.screen > 0 { // a line that wraps would be two to go back over
 			line = progress.Cut(line, d.screen-1)

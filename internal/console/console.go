@@ -167,11 +167,13 @@ func (a *App) Note(format string, args ...any) {
 // Print writes a result as one line of JSON.
 func (a *App) Print(v any) error { return json.NewEncoder(a.Out).Encode(v) }
 
-// Arguments makes cobra's checks of the number of operands usage errors.
+// Arguments makes cobra's checks of the number of operands usage errors that say how the command is used.
 func Arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return Usagef("%w; it is used as: %s", err, cmd.UseLine())
+			count := map[int]string{0: "without operands", 1: "with one operand"}[len(args)]
+			e := bits.Errorf(hresult.E_INVALIDARG, "cannot run %q %s: it is used as: %s", cmd.CommandPath(), cmp.Or(count, fmt.Sprintf("with %d operands", len(args))), cmd.UseLine())
+			return Usage{e.WithHint("%s --help", cmd.CommandPath())}
 		}
 		return nil
 	}

@@ -17,25 +17,26 @@ import (
 	"bits/internal/wire"
 )
 
-// Resolve finds the job that a word names: an id, a unique prefix of at least four characters, or a unique display name.
+// Resolve finds the job that a word names: an id, perhaps in braces as bitsadmin prints it, a unique prefix of at least four characters, or a unique display name.
 // A job of another user, which an administrator can name, needs its whole id: anybody can choose a name and the begin of an id.
 func (a *App) Resolve(ctx context.Context, word string) (*bits.Job, error) {
 	jobs, err := a.Client.Jobs(ctx, url.Values{"final": {"true"}})
 	if err != nil {
 		return nil, err
 	}
-	if id, ok := contract.ParseGUID(word); ok {
-		word = id // as bitsadmin prints it, in braces
+	id := strings.ToLower(word)
+	if whole, ok := contract.ParseGUID(word); ok {
+		id = whole
 	}
 	// A name may have been used before: what is at work now is meant first.
 	var found []*bits.Job
 	for _, final := range []bool{false, true} {
 		for i := range jobs {
 			j := &jobs[i]
-			if strings.EqualFold(j.ID, word) {
+			if j.ID == id {
 				return j, nil
 			}
-			if j.State.Final() == final && (len(word) >= 4 && strings.HasPrefix(j.ID, strings.ToLower(word)) || j.DisplayName == word && word != "") {
+			if j.State.Final() == final && (len(id) >= 4 && strings.HasPrefix(j.ID, id) || j.DisplayName == word && word != "") {
 				found = append(found, j)
 			}
 		}
@@ -51,11 +52,11 @@ func (a *App) Resolve(ctx context.Context, word string) (*bits.Job, error) {
 		for _, j := range found {
 			names = append(names, j.ID+" ("+progress.Clean(j.DisplayName)+")")
 		}
-		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot tell which job %q means: it fits %s", word, strings.Join(names, ", ")).WithHint("give more of the id")
-	case len(word) == len(bits.NewID()) && !strings.ContainsAny(word, "/ "):
-		return a.Client.Job(ctx, word)
+		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot tell which job %q means: it fits %s", word, strings.Join(names, ", ")).WithHint("give one of these ids")
+	case len(id) == len(bits.NewID()) && !strings.ContainsAny(id, "/ "):
+		return a.Client.Job(ctx, id)
 	case len(word) < 4:
-		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %q: a prefix of an id has at least four characters", word)
+		return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %q: no job has that name, and a prefix of an id has at least four characters", word).WithHint("bits list --all shows the jobs")
 	}
 	return nil, bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot find job %q", word).WithHint("bits list --all shows the jobs")
 }

@@ -199,7 +199,7 @@ func setCredential(j *bits.Job, _ *bits.File, c bits.Credential, by Caller) (Out
 	implicit := c.User == nil && c.Password == nil
 	switch {
 	case by.Owner != j.Owner:
-		return bad(hresult.E_ACCESSDENIED, "only its owner may")
+		return Outcome{}, bits.Errorf(hresult.E_ACCESSDENIED, "cannot set the credential of job %s: only its owner may", j.ID).WithHint("let the owner do it, or take ownership first")
 	case c.Target != bits.AuthServer && c.Target != bits.AuthProxy:
 		return bad(hresult.BG_E_INVALID_AUTH_TARGET, "its target is SERVER or PROXY")
 	case c.Scheme < bits.Basic || c.Scheme > bits.Passport:
@@ -222,7 +222,7 @@ func without(j *bits.Job, p Pair) []bits.Credential {
 func removeCredential(j *bits.Job, _ *bits.File, p Pair, by Caller) (Outcome, error) {
 	switch rest := without(j, p); {
 	case by.Owner != j.Owner:
-		return Outcome{}, bits.Errorf(hresult.E_ACCESSDENIED, "cannot remove the credential of job %s: only its owner may", j.ID)
+		return Outcome{}, bits.Errorf(hresult.E_ACCESSDENIED, "cannot remove the credential of job %s: only its owner may", j.ID).WithHint("let the owner do it, or take ownership first")
 	case p.Target == bits.AuthNone:
 		return Outcome{}, bits.Errorf(hresult.BG_E_INVALID_AUTH_TARGET, "cannot remove the credential of job %s: its target is SERVER or PROXY", j.ID)
 	case p.Scheme == 0:

@@ -6,8 +6,10 @@ package contract
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -125,6 +127,23 @@ func decode(raw bits.RawMessage, into any) error {
 	err := dec.Decode(into)
 	if err == nil && string(bytes.TrimSpace(raw)) == "null" && !nullable(into) {
 		err = errors.New("null is no value for it")
+	}
+	return Misread(err)
+}
+
+// Misread says why JSON could not be read, to somebody who does not know Go.
+func Misread(err error) error {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong):
+		kind, number, _ := strings.Cut(wrong.Value, " ") // "number -1"
+		what := map[string]string{"bool": "true or false", "array": "an array", "object": "an object"}[kind]
+		if what = cmp.Or(what, "a "+kind); number != "" {
+			what = "the number " + number
+		}
+		return fmt.Errorf("%s cannot be %s", cmp.Or(wrong.Field, "it"), what)
+	case err != nil && strings.HasPrefix(err.Error(), "json: "):
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return err
 }

@@ -203,12 +203,15 @@ var properties = []Property{
 // Properties returns the table of the properties of jobs.
 func Properties() []Property { return slices.Clone(properties) }
 
-func find(name string) (Property, error) {
+// find finds the row of a name; who wants to set it is not told of facts.
+func find(name string, toSet bool) (Property, error) {
 	i := slices.IndexFunc(properties, func(p Property) bool { return p.Name == name })
 	if i < 0 {
 		var names []string
 		for _, p := range properties {
-			names = append(names, p.Name)
+			if p.Settable() || !toSet {
+				names = append(names, p.Name)
+			}
 		}
 		return Property{}, bits.Errorf(hresult.BG_E_UNKNOWN_PROPERTY_ID, "cannot use the property %q: there is no such property", name).WithHint("the properties are %s", strings.Join(names, ", "))
 	}
@@ -217,7 +220,7 @@ func find(name string) (Property, error) {
 
 // Get reads one property; the code is S_FALSE where BITS says so.
 func Get(j *bits.Job, name string, by Caller) (any, hresult.Code, error) {
-	p, err := find(name)
+	p, err := find(name, false)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -245,7 +248,7 @@ func Set(j *bits.Job, values map[string]bits.RawMessage) (Effect, error) {
 	work.Files = slices.Clone(j.Files)
 	effect := EffectNone
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		p, err := find(name)
+		p, err := find(name, true)
 		if err != nil {
 			return 0, err
 		}

@@ -171,7 +171,7 @@ func readClientCertificate(j *bits.Job) (any, hresult.Code, error) {
 func readHeaders(j *bits.Job) (any, hresult.Code, error) {
 	switch {
 	case j.HeadersWriteOnly:
-		return nil, 0, bits.Errorf(hresult.E_ACCESSDENIED, "cannot read the custom headers of job %s: they are write-only", j.ID)
+		return nil, 0, bits.Errorf(hresult.E_ACCESSDENIED, "cannot read the custom headers of job %s: they are write-only", j.ID).WithHint("set them anew; nobody can read them back")
 	case j.Secrets.Headers == "":
 		return nil, hresult.S_FALSE, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -101,7 +102,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	defer stop(nil)
 	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub}
 	planner := scheduler.New(q, m.run, c.Scheduler)
-	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket}, Log: c.Log}}
+	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket}, Log: c.Log}, new(sync.Map)}
 	if !c.AllUsers {
 		programs.Env = append(programs.Env, "BITS_STATE_DIR="+c.State)
 	}
@@ -234,12 +235,22 @@ func busy(q *queue.Queue) bool {
 }
 
 // programs starts what the notifier asks for.
-type programs struct{ start.Programs }
+type programs struct {
+	start.Programs
+	refused *sync.Map // why a registration is not used, by its GUID, as the log has it
+}
 
-// CanActivate reports whether an application is registered for the job.
+// CanActivate reports whether an application is registered for the job; the log says why not, once.
 func (p programs) CanActivate(j *bits.Job) bool {
 	_, err := p.Registered(j.NotificationCLSID)
-	return err == nil
+	if err == nil {
+		p.refused.Delete(j.NotificationCLSID)
+		return true
+	}
+	if before, _ := p.refused.Swap(j.NotificationCLSID, err.Error()); before != err.Error() {
+		p.Log.Warn("a registered application cannot be started", "clsid", j.NotificationCLSID, "job", j.ID, "why", err)
+	}
+	return false
 }
 
 // callers counts who is connected.

@@ -47,10 +47,13 @@ func until(t time.Time) string {
 	return "now"
 }
 
-// Percent is the part that is on stable storage, or how much that is if the size is unknown.
+// Percent is the part that is on stable storage, or how much that is if the size is unknown; a dash of a job without files.
 func Percent(p bits.JobProgress) string {
 	if p.BytesTotal == nil {
 		return Size(p.BytesTransferred)
+	}
+	if p.FilesTotal == 0 {
+		return "-"
 	}
 	if *p.BytesTotal == 0 {
 		if p.FilesTransferred == p.FilesTotal {

@@ -25,7 +25,7 @@ import (
 type Target struct{ URL, Path string }
 
 func misused(format string, args ...any) error {
-	return bits.Errorf(hresult.E_INVALIDARG, format, args...).WithHint("bits get --help")
+	return bits.Errorf(hresult.E_INVALIDARG, format, args...).WithHint("bits get --help, bits add --help")
 }
 
 // Command is what a command line says of its targets.
@@ -154,6 +154,9 @@ func (c Command) read() (all []Target, err error) {
 	text := bufio.NewReader(r)
 	if head, _ := text.Peek(64); isCSV(head) {
 		return readCSV(text)
+	}
+	if strings.EqualFold(filepath.Ext(c.List), ".csv") { // a comma may be a part of a URL
+		return nil, misused("cannot read the list %s: its first line does not name the columns, Source,Destination", c.List)
 	}
 	lines, n := bufio.NewScanner(text), 1
 	for ; lines.Scan(); n++ {

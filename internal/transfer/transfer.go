@@ -317,7 +317,11 @@ func (d *download) status(answer *http.Response) error {
 		return bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot fetch %s: it is redirected to %s, and the job follows no redirects", from, to).In(bits.ContextRemoteFile)
 	}
 	d.report.Answered(headersOf(answer))
-	return d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
+	e := d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
+	if e.Code == hresult.BG_E_HTTP_ERROR_401 && len(d.job.Secrets.Credentials) > 0 {
+		return e.WithHint("the credentials of a job are kept, and not shown to a server yet: put the login into its custom_headers, as Authorization")
+	}
+	return e
 }
 
 // open records the beginning, then makes the temporary file, or empties the one that is open.

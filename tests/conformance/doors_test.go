@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	"bits"
@@ -59,6 +60,14 @@ var doors = map[string]func(*service) door{
 	"go":    func(s *service) door { return goDoor{&client.Client{Socket: s.client.Socket}} },
 	"http":  func(s *service) door { return newHTTPDoor(s) },
 	"admin": func(s *service) door { return newAdminDoor(s) },
+}
+
+// chosen are the doors that are tried: all, or the one that BITS_CONFORMANCE_DOOR names.
+func chosen() map[string]func(*service) door {
+	if name := os.Getenv("BITS_CONFORMANCE_DOOR"); name != "" {
+		return map[string]func(*service) door{name: doors[name]}
+	}
+	return doors
 }
 
 // goDoor is package client.

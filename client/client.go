@@ -57,12 +57,7 @@ func (c *Client) client() *http.Client {
 	c.once.Do(func() {
 		c.http = &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				if c.SystemWide {
-					return ipc.DialSystem(ctx, c.Socket)
-				} else if c.Socket != "" {
-					return ipc.Dial(ctx, c.Socket)
-				}
-				return ipc.DialUser(ctx)
+				return ipc.DialService(ctx, c.SystemWide, c.Socket)
 			},
 			IdleConnTimeout: 5 * time.Second,
 		}}
@@ -318,7 +313,7 @@ func (c *Client) Cancel(ctx context.Context, id string) (hresult.Code, error) {
 }
 
 // TakeOwnership makes the caller the owner of a job; only administrators may.
-// What the owner before trusted the job with is removed: custom headers, proxies, and the memory of accepted certificates.
+// What the owner before trusted the job with is removed: see [bits.Job.Strip]; and so is the memory of accepted certificates.
 // BG_E_NEW_OWNER_NO_FILE_ACCESS if the folders of its files cannot be reached, BG_E_INVALID_STATE if it is final, E_ACCESSDENIED for the
 // owner who is no administrator, BG_E_NOT_FOUND for any other user.
 // A job of his own stays as it is; only how he is elevated is recorded anew.

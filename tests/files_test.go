@@ -3,6 +3,7 @@ package tests
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -410,6 +411,39 @@ func TestHighPerformance(t *testing.T) {
 		}
 		if there, err := os.ReadFile(s.Path("gate")); err != nil || !bytes.Equal(there, data[:100_000]) {
 			t.Errorf("%d bytes, %v", len(there), err)
+		}
+	})
+	t.Run("goes on", func(t *testing.T) {
+		for name, meanwhile := range map[string]func(path string) error{
+			"undisturbed": func(string) error { return nil },
+			"written to": func(path string) error {
+				f, err := os.OpenFile(path, os.O_WRONLY, 0)
+				if err == nil {
+					_, err = f.WriteAt([]byte("another"), 50_000)
+					err = errors.Join(err, f.Close())
+				}
+				return err
+			},
+			"replaced": func(path string) error {
+				return errors.Join(os.Remove(path), os.WriteFile(path, make([]byte, len(data)), 0o600))
+			},
+		} {
+			remote := "/" + strings.ReplaceAll(name, " ", "-")
+			open := o.Gate(remote, data, 100_000)
+			job := s.NewJob(properties, o.Plain+remote)
+			bitstest.Must(t, s.Resume(ctx, job.ID))
+			s.Until(job.ID, func(j *bits.Job) bool { return j.Files[0].Received == 100_000 })
+			bitstest.Must(t, s.Suspend(ctx, job.ID))
+			bitstest.Must(t, meanwhile(job.Files[0].LocalName))
+			open()
+			bitstest.Must(t, s.Resume(ctx, job.ID))
+			s.Await(job.ID, bits.StateTransferred)
+			if kept := strings.Contains(headers(t, s, job.ID), "bytes 100000-"); kept != (name == "undisturbed") {
+				t.Errorf("%s: what was there is kept %v", name, kept)
+			}
+			if there, err := os.ReadFile(job.Files[0].LocalName); err != nil || !bytes.Equal(there, data) {
+				t.Errorf("%s: the file differs: %v", name, err)
+			}
 		}
 	})
 	t.Run("no_replace", func(t *testing.T) {

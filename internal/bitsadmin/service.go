@@ -27,7 +27,7 @@ func serviceVersion(ctx context.Context, r *run, _ []string) error {
 		}
 		a.lines = append(a.lines,
 			"API: "+s.API, "BUILD: "+s.Build.ID, "PROGRAM: "+s.Build.Path, "PROCESS: "+strconv.Itoa(s.PID), "STARTED: "+moment(&s.Started),
-			"STATE FOLDER: "+s.State, "CALLER: "+owner(s.Owner), "APPLICATIONS THAT JUDGE CERTIFICATES: "+strconv.Itoa(s.Asking))
+			"STATE FOLDER: "+s.State, "CALLER: "+owner(s.Owner), "APPLICATIONS ATTACHED: "+strconv.Itoa(s.Asking))
 	}
 	return r.print(a)
 }
@@ -53,7 +53,7 @@ func repair(ctx context.Context, r *run, _ []string) error {
 	case errors.Is(err, client.ErrUnreachable):
 		r.say("No service answers: %v.", err)
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		pid, err := hanging(ctx)
+		pid, err := r.hanging(ctx)
 		if err != nil {
 			return err
 		} else if !r.has("FORCE") {
@@ -91,8 +91,8 @@ func (r *run) ask(ctx context.Context) (wire.System, error) {
 }
 
 // hanging is the process at the other end of the socket.
-func hanging(ctx context.Context) (int, error) {
-	conn, err := ipc.DialUser(ctx)
+func (r *run) hanging(ctx context.Context) (int, error) {
+	conn, err := ipc.DialService(ctx, r.Client.SystemWide, r.Client.Socket)
 	if err != nil {
 		return 0, err
 	}

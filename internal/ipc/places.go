@@ -74,6 +74,17 @@ func Publish(state, path string) error {
 	return os.WriteFile(filepath.Join(state, addressFile), []byte(path), 0o600)
 }
 
+// DialService connects to the service of all users, or to that of this user; at the path of its socket, if one is given.
+func DialService(ctx context.Context, allUsers bool, path string) (net.Conn, error) {
+	switch {
+	case allUsers:
+		return DialSystem(ctx, path)
+	case path != "":
+		return Dial(ctx, path)
+	}
+	return DialUser(ctx)
+}
+
 // DialUser connects to the service of this user, wherever it listens.
 func DialUser(ctx context.Context) (net.Conn, error) {
 	path, err := DefaultPath()

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -144,11 +143,7 @@ func (s Service) silent() error {
 	which := "its process"
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	dial := ipc.DialUser
-	if s.Client.SystemWide {
-		dial = func(ctx context.Context) (net.Conn, error) { return ipc.DialSystem(ctx, s.Client.Socket) }
-	}
-	if conn, e := dial(ctx); e == nil {
+	if conn, e := ipc.DialService(ctx, s.Client.SystemWide, s.Client.Socket); e == nil {
 		defer conn.Close()
 		if peer, e := ipc.PeerOf(conn); e == nil && peer.PID > 0 {
 			which = fmt.Sprintf("its process, %d,", peer.PID)

@@ -5,6 +5,7 @@ package tempfile
 
 import (
 	"errors"
+	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -258,6 +259,23 @@ func (t *File) Finish(size int64, mode os.FileMode, at time.Time) error {
 		setTime(t.f, at)
 	}
 	return nil
+}
+
+// Mark gives the file a time that nobody else gives it: Marked tells by it whether somebody has written to it since, or put another in
+// its place. That is for a file under a name that is not hidden.
+func (t *File) Mark(id string) { setTime(t.f, mark(id)) }
+
+// Marked reports whether the file is as Mark left it.
+func (t *File) Marked(id string) bool {
+	info, err := t.f.Stat()
+	return err == nil && info.ModTime().Equal(mark(id))
+}
+
+// mark is a time that every file system can keep: even seconds, between 1980 and 2000.
+func mark(id string) time.Time {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return time.Unix(315_619_200+2*int64(h.Sum32()%300_000_000), 0)
 }
 
 // Close closes the file; it stays.

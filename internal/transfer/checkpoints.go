@@ -54,6 +54,9 @@ func (c *checkpoints) record(finished bool) error {
 	if err := c.d.temp.Sync(); err != nil {
 		return err
 	}
+	if c.d.job.HighPerformance && !finished {
+		c.d.temp.Mark(c.d.mark())
+	}
 	size := int64(0)
 	if c.d.file.Size != nil {
 		size = *c.d.file.Size

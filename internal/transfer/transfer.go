@@ -153,12 +153,15 @@ func (d *download) reopen() error {
 	} else if err != nil {
 		return err
 	}
-	if !temp.Holds(d.file.Done[len(d.file.Done)-1].End) {
+	if !temp.Holds(d.file.Done[len(d.file.Done)-1].End) || d.job.HighPerformance && !temp.Marked(d.mark()) {
 		return temp.Close()
 	}
 	d.temp = temp
 	return nil
 }
+
+// mark is that of a file which is not hidden: anybody may have written to it while the job was stopped.
+func (d *download) mark() string { return fmt.Sprintf("%s-%d", d.job.ID, d.file.Number) }
 
 // whole reports whether no byte is missing.
 func (d *download) whole() bool {

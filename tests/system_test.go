@@ -217,7 +217,7 @@ func TestSystemCallsByUsers(t *testing.T) {
 		"GET /jobs?all=true":                     {"", denied, denied, 0},
 		"GET /jobs?final=true&validator=false":   {},
 		"GET /events?follow=false&job={job}":     {"", 0, unknown, 0},
-		"POST /jobs/{job}/resume?x=1":            {"", 0, unknown, denied},
+		"POST /jobs/{job}/resume?x=1":            {"", hresult.E_INVALIDARG, unknown, denied},
 		"GET /events?follow=false&since=0&job=x": {"", unknown, unknown, unknown},
 	}
 	_, text := m.call(mallory, "GET", "/openapi.json", "")

@@ -160,13 +160,13 @@ func (c *call) serve(rt route) (any, error) {
 	} else if !mine && rt.access == stops {
 		return nil, bits.Errorf(hresult.E_ACCESSDENIED, "cannot stop the service of all users: that needs an administrator").WithHint("run it as an administrator")
 	}
-	if err := c.parameters(rt); err != nil {
-		return nil, err
-	}
 	if id := c.r.PathValue("job"); id != "" {
 		if err := c.find(strings.ToLower(id), rt.access); err != nil {
 			return nil, err
 		}
+	}
+	if err := c.parameters(rt); err != nil {
+		return nil, err
 	}
 	return rt.handle(c)
 }

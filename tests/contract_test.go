@@ -431,20 +431,24 @@ func TestProxyOfTheCreator(t *testing.T) {
 	o.File("/f", []byte("x"))
 	for _, c := range []struct {
 		url, variable, value string
+		usage                string
 		status               int
 		state                bits.State
 		code                 hresult.Code
 		plain, tunnels       int64
 	}{
-		{o.Plain, "http_proxy", via, 0, bits.StateTransferred, 0, 1, 0},
-		{o.URL, "https_proxy", via, 0, bits.StateTransferred, 0, 0, 1},
-		{o.URL, "all_proxy", via, 0, bits.StateTransferred, 0, 0, 1},
-		{o.Plain, "http_proxy", via, 407, bits.StateError, 0x80190197, 0, 0},
-		{o.URL, "https_proxy", via, 407, bits.StateError, 0x80190197, 0, 0},
-		{o.URL, "https_proxy", via, 503, bits.StateTransientError, 0x801901F7, 0, 0},
-		{o.URL, "https_proxy", "http://[::1", 0, bits.StateError, hresult.BG_E_INVALID_PROXY_INFO, 0, 0},
-		{o.Plain, "http_proxy", "http://[::1", 0, bits.StateError, hresult.BG_E_INVALID_PROXY_INFO, 0, 0},
-		{o.URL, "https_proxy", "socks4://127.0.0.1:1", 0, bits.StateError, hresult.BG_E_INVALID_PROXY_INFO, 0, 0},
+		{o.Plain, "http_proxy", via, "PRECONFIG", 0, bits.StateTransferred, 0, 1, 0},
+		{o.URL, "https_proxy", via, "PRECONFIG", 0, bits.StateTransferred, 0, 0, 1},
+		{o.URL, "all_proxy", via, "PRECONFIG", 0, bits.StateTransferred, 0, 0, 1},
+		{o.Plain, "http_proxy", via, "PRECONFIG", 407, bits.StateError, 0x80190197, 0, 0},
+		{o.URL, "https_proxy", via, "PRECONFIG", 407, bits.StateError, 0x80190197, 0, 0},
+		{o.URL, "https_proxy", via, "PRECONFIG", 503, bits.StateTransientError, 0x801901F7, 0, 0},
+		{o.URL, "https_proxy", "http://[::1", "PRECONFIG", 0, bits.StateError, hresult.BG_E_INVALID_PROXY_INFO, 0, 0},
+		{o.Plain, "http_proxy", "http://[::1", "PRECONFIG", 0, bits.StateError, hresult.BG_E_INVALID_PROXY_INFO, 0, 0},
+		{o.URL, "https_proxy", "socks4://127.0.0.1:1", "PRECONFIG", 0, bits.StateError, hresult.BG_E_INVALID_PROXY_INFO, 0, 0},
+		{o.Plain, "http_proxy", via, "NO_PROXY", 0, bits.StateTransientError, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED, 0, 0},
+		{o.Plain, "http_proxy", via, "AUTODETECT", 0, bits.StateTransientError, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED, 0, 0},
+		{o.Plain, "http_proxy", via, "OVERRIDE", 0, bits.StateError, hresult.E_NOTIMPL, 0, 0},
 	} {
 		p.status = c.status
 		p.plain.Store(0)
@@ -454,6 +458,12 @@ func TestProxyOfTheCreator(t *testing.T) {
 			Environment: map[string]string{c.variable: c.value},
 			Properties:  map[string]bits.RawMessage{"security_flags": bitstest.JSON(bits.IgnoreCertName), "priority": bitstest.JSON("FOREGROUND")},
 		}
+		settings := bits.ProxySettings{}
+		bitstest.Must(t, settings.Usage.UnmarshalText([]byte(c.usage)))
+		if settings.Usage == bits.ProxyOverride {
+			settings.List = via
+		}
+		spec.Properties["proxy_settings"] = bitstest.JSON(settings)
 		for name, v := range o.Trust() {
 			spec.Properties[name] = bitstest.JSON(v)
 		}

@@ -13,8 +13,11 @@ import (
 	"strings"
 	"syscall"
 
+	"bits"
+
 	"github.com/spf13/cobra"
 
+	"bits/hresult"
 	"bits/internal/bitsadmin"
 	"bits/internal/console"
 	"bits/internal/demo"
@@ -78,7 +81,9 @@ judge the server's certificate before a byte of the request is sent.
 		}
 		return cmd.Help()
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return console.Usage{Err: err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return console.Usage{Err: bits.Errorf(hresult.E_INVALIDARG, "cannot run %q: %w", cmd.CommandPath(), err).WithHint("%s --help", cmd.CommandPath())}
+	})
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.JSON, "json", false, "print results and errors as JSON, one object a line")
 	flags.BoolVar(&a.Client.SystemWide, "system", os.Getenv("BITS_SYSTEM") == "1", "use the service of all users; also with BITS_SYSTEM=1")

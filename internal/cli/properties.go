@@ -10,6 +10,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/console"
+	"bits/internal/contract"
 	"bits/internal/progress"
 )
 
@@ -30,6 +31,9 @@ bits get does all of it at once.`,
 				return err
 			}
 			spec.Properties = values
+			if _, err := contract.NewJob(spec, contract.Caller{}); err != nil {
+				return console.Usage{Err: err}
+			}
 			if err := a.Connect(cmd.Context()); err != nil {
 				return err
 			}
@@ -74,7 +78,7 @@ func assignments(words []string) (map[string]bits.RawMessage, error) {
 	for _, word := range words {
 		name, value, ok := strings.Cut(word, "=")
 		if !ok || name == "" {
-			return nil, console.Usagef("give properties as NAME=VALUE; %q is not", word)
+			return nil, misused("set", "give properties as NAME=VALUE; %q is not", word)
 		}
 		raw := bits.RawMessage(value)
 		if !json.Valid(raw) {
@@ -95,9 +99,12 @@ func (a app) callCommand() *cobra.Command {
 			var body any
 			if len(args) == 3 {
 				if !json.Valid([]byte(args[2])) {
-					return console.Usagef("the parameters are no JSON")
+					return misused("call", "the parameters are no JSON")
 				}
 				body = json.RawMessage(args[2])
+			}
+			if err := callable(args[1], file >= 0, body != nil); err != nil {
+				return err
 			}
 			return a.Each(cmd.Context(), args[:1], func(j *bits.Job) (err error) {
 				var code hresult.Code
@@ -121,6 +128,31 @@ func (a app) callCommand() *cobra.Command {
 	}
 	cmd.Flags().IntVar(&file, "file", -1, "number of a file, from 0")
 	return cmd
+}
+
+// misused is a wrong command line of one of the commands.
+func misused(command, format string, args ...any) error {
+	return console.Usage{Err: bits.Errorf(hresult.E_INVALIDARG, format, args...).WithHint("bits %s --help", command)}
+}
+
+// callable returns what is wrong with a call before it is made.
+func callable(name string, file, parameters bool) error {
+	var names []string
+	for _, o := range contract.Operations() {
+		switch {
+		case o.Name != name:
+			names = append(names, o.Name)
+		case o.File && !file:
+			return misused("call", "cannot call %s of a job: it is a call of one file; say which with --file", name)
+		case !o.File && file:
+			return misused("call", "cannot call %s of a file: it is a call of the job; leave out --file", name)
+		case o.Body != nil && !parameters:
+			return misused("call", "cannot call %s without parameters: docs/api.md has them", name)
+		default:
+			return nil
+		}
+	}
+	return console.Usage{Err: bits.Errorf(hresult.BG_E_NOT_FOUND, "cannot call %s: there is no such call", name).WithHint("the calls are %s", strings.Join(names, ", "))}
 }
 
 // property prints one property, of a job or of a file: a text as it is, everything else as JSON.

@@ -101,7 +101,7 @@ func (a app) apiCommand() *cobra.Command {
 					}
 				}
 				if !json.Valid(text) {
-					return console.Usagef("the body is no JSON")
+					return misused("api", "the body is no JSON")
 				}
 				body = json.RawMessage(bytes.TrimSpace(text))
 			}

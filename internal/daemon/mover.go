@@ -40,10 +40,14 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	if err := queue.FileAccess(job); err != nil {
 		return unfinished(job), err
 	}
+	environment, err := proxies(job)
+	if err != nil {
+		return -1, err
+	}
 	// Reading the authorities takes longer than a small file, so it waits for the first certificate.
 	policy := sync.OnceValues(func() (certcheck.Policy, error) {
 		roots, err := roots(job)
-		return certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: transport.Proxy(job.Secrets.Environment)}, err
+		return certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: transport.Proxy(environment)}, err
 	})
 	var current atomic.Pointer[bits.File] // the file being transferred when a connection is opened
 	origin := func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
@@ -69,7 +73,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		}
 		return nil
 	}
-	t := transport.New(ctx, origin, proxy, job.Secrets.Environment)
+	t := transport.New(ctx, origin, proxy, environment)
 	defer t.Close()
 	client := transfer.Client(t, job)
 	for {
@@ -92,6 +96,19 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 // unfinished is the number of the first file that is not there yet, -1 if there is none.
 func unfinished(j *bits.Job) int {
 	return slices.IndexFunc(j.Files, func(f bits.File) bool { return !f.Finished })
+}
+
+// proxies are the proxy variables that a job goes by. What it must not do is done in no other way: a list that cannot be obeyed yet is an
+// error.
+func proxies(job *bits.Job) (map[string]string, error) {
+	switch job.ProxySettings.Usage {
+	case bits.ProxyPreconfig:
+		return job.Secrets.Environment, nil
+	case bits.ProxyOverride:
+		return nil, bits.Errorf(hresult.E_NOTIMPL, "cannot carry out job %s: this version has no lists of proxies", job.ID).In(bits.ContextQueueManager).
+			WithHint("make the job with http_proxy and https_proxy set, and leave proxy_settings as PRECONFIG")
+	}
+	return nil, nil // NO_PROXY; and AUTODETECT, which finds none yet
 }
 
 // roots are the authorities of a job: its own, else what its creator's environment names, else the system's.

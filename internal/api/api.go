@@ -373,7 +373,7 @@ func operate(o contract.Operation) func(*call) (any, error) {
 			return nil, err
 		}
 		done, err := c.Queue.Do(c.job, call, c.caller())
-		return wire.Result{Code: done.Code, Name: done.Code.Name(), Value: done.Value}, err
+		return wire.Result{Code: done.Code, Name: done.Code.Name()}, err
 	}
 }
 

@@ -41,7 +41,6 @@ type Caller struct {
 type Outcome struct {
 	Code   hresult.Code // S_OK or another code of success
 	Effect Effect
-	Value  any // of calls that return one
 }
 
 // Call is a call that was read and is well formed.
@@ -179,5 +178,3 @@ func atMost(n int, code hresult.Code) func(*bits.Job, *string) error {
 		return nil
 	}
 }
-
-func equalFold(a, b string) bool { return strings.EqualFold(a, b) }

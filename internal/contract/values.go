@@ -220,7 +220,7 @@ func checkHeaders(_ *bits.Job, s *string) error {
 			return bits.Errorf(hresult.E_INVALIDARG, "header %d is not of the form \"Name: value\"", i+1)
 		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
 			return bits.Errorf(hresult.E_INVALIDARG, "the value of header %s has a line break or another control character in it", name)
-		case slices.ContainsFunc(ownHeaders, func(h string) bool { return equalFold(h, name) }):
+		case slices.ContainsFunc(ownHeaders, func(h string) bool { return strings.EqualFold(h, name) }):
 			return bits.Errorf(hresult.E_INVALIDARG, "header %s is the service's own: it decides the ranges, the length and the framing", name)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -195,21 +194,6 @@ type Secrets struct {
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 }
 
-// Strip removes what the owner has trusted the job with, when it gets another one: custom headers, credentials, the client
-// certificate, the variables of proxies, the helper token, the headers of answers, and what is started at the end; and the leave to use
-// stored credentials, which would be those of the new one. Which authorities it trusts stays.
-func (j *Job) Strip() {
-	env := maps.Clone(j.Secrets.Environment)
-	maps.DeleteFunc(env, func(name, _ string) bool { return !strings.HasPrefix(name, "SSL_CERT_") })
-	j.Secrets = Secrets{Environment: env}
-	j.NotifyCommand, j.NotifyUser, j.NotificationCLSID = nil, "", ""
-	j.HelperTokenSID, j.TokenPresent = "", false
-	j.StoredCredentials = AuthNone
-	for i := range j.Files {
-		j.Files[i].ResponseHeaders = "" // with the cookies of his logins
-	}
-}
-
 // environment lists the variables that a job takes from its creator: trust and proxies.
 // The environment of the service itself decides nothing.
 var environment = []string{
@@ -296,29 +280,6 @@ type JobProgress struct {
 	FilesTransferred int    `json:"files_transferred"`
 }
 
-// Count computes the progress of the job from its files.
-func (j *Job) Count() JobProgress {
-	p := JobProgress{FilesTotal: len(j.Files)}
-	total, known := int64(0), true
-	for i := range j.Files {
-		f := &j.Files[i]
-		p.BytesTransferred += f.TransferredBytes()
-		p.BytesReceived += max(f.Received, f.TransferredBytes())
-		if f.Finished {
-			p.FilesTransferred++
-		}
-		if f.Size == nil {
-			known = false
-		} else {
-			total += *f.Size
-		}
-	}
-	if known {
-		p.BytesTotal = &total
-	}
-	return p
-}
-
 // JobError is the error object of a job (IBackgroundCopyError).
 // It exists from the entry into ERROR or TRANSIENT_ERROR until the job is TRANSFERRING again, also across a restart.
 type JobError struct {
@@ -366,16 +327,6 @@ type FileSpec struct {
 	LocalName  string `json:"local_name"`
 
 	Ranges []FileRange `json:"ranges,omitzero"` // AddFileWithRanges; absent: the whole file
-}
-
-// HeaderList returns the names of the custom headers.
-func (j *Job) HeaderList() (names []string) {
-	for line := range strings.SplitSeq(strings.TrimSuffix(j.Secrets.Headers, "\r\n"), "\r\n") {
-		if name, _, ok := strings.Cut(line, ":"); ok {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // Clone returns a copy that shares nothing that changes.

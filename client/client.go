@@ -314,7 +314,7 @@ func (c *Client) Cancel(ctx context.Context, id string) (hresult.Code, error) {
 }
 
 // TakeOwnership makes the caller the owner of a job; only administrators may.
-// What the owner before trusted the job with is removed: see [bits.Job.Strip]; and so is the memory of accepted certificates.
+// What the owner before trusted the job with is removed (headers, logins, variables of proxies, commands); and so is the memory of accepted certificates.
 // BG_E_NEW_OWNER_NO_FILE_ACCESS if the folders of its files cannot be reached, BG_E_INVALID_STATE if it is final, E_ACCESSDENIED for the
 // owner who is no administrator, BG_E_NOT_FOUND for any other user.
 // A job of his own stays as it is; only how he is elevated is recorded anew.

@@ -9,6 +9,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/remotename"
 )
 
 // Operation is one row of the table of calls that change a job and are not the setting of a property.
@@ -159,7 +160,7 @@ func downloads(what string, j *bits.Job) error {
 
 // rename gives a file another remote name; whether its progress is worth anything there is seen when the server answers.
 func rename(f *bits.File, to string) error {
-	if err := CheckRemoteName(to); err != nil {
+	if err := remotename.Check(to); err != nil {
 		return err
 	}
 	if to != f.RemoteName {

@@ -104,50 +104,6 @@ func TestRetryDelayHasAFloor(t *testing.T) {
 	}
 }
 
-func TestCheckRemoteName(t *testing.T) {
-	ok := []string{"http://a/", "https://a.b:1/c?d=e", "HTTP://a", "http://[::1]:80/x", "http://a/" + strings.Repeat("x", 260)}
-	bad := []string{
-		"", "a", "/a", "ftp://a/b", "http://", "http:///x", "http:a", "file:///etc/passwd", "http://a/ b", "http://a/\u00e9", "http://a/\r\n",
-		"http://a/" + strings.Repeat("x", 261), "http://a/" + strings.Repeat("x/", 1100), "http://a:b/", "http://a/%zz", "\\\\server\\share\\file",
-	}
-	for _, u := range ok {
-		if err := contract.CheckRemoteName(u); err != nil {
-			t.Errorf("%.80q: %v", u, err)
-		}
-	}
-	for _, u := range bad {
-		if err := contract.CheckRemoteName(u); !errors.Is(err, bits.ErrInvalidArg) {
-			t.Errorf("%.80q: %v, want E_INVALIDARG", u, err)
-		}
-	}
-}
-
-func TestAddIsAllOrNothing(t *testing.T) {
-	job := &bits.Job{}
-	good := bits.FileSpec{RemoteName: "http://a/b", LocalName: "/b"}
-	if err := contract.Add(job, []bits.FileSpec{good, {RemoteName: "nonsense", LocalName: "/c"}}, me); err == nil || len(job.Files) != 0 {
-		t.Errorf("%v, %d files", err, len(job.Files))
-	}
-	if err := contract.Add(job, []bits.FileSpec{good, good}, me); !errors.Is(err, bits.ErrInvalidArg) || len(job.Files) != 0 {
-		t.Errorf("twice the same name: %v, %d files", err, len(job.Files))
-	}
-	many := make([]bits.FileSpec, 1001)
-	if err := contract.Add(job, many, me); bits.AsError(err).Code != hresult.BG_E_TOO_MANY_FILES_IN_JOB {
-		t.Errorf("too many: %v", err)
-	}
-}
-
-func FuzzCheckRemoteName(f *testing.F) {
-	for _, s := range []string{"http://a/b", "https://[::1]/", "http://a/%00", "x:y"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if contract.CheckRemoteName(s) == nil && (len(s) > bits.MaxURL || strings.ContainsAny(s, "\r\n \x00")) {
-			t.Errorf("%q is accepted", s)
-		}
-	})
-}
-
 func FuzzSet(f *testing.F) {
 	for _, p := range contract.Properties() {
 		f.Add(p.Name, []byte(`"x"`))
@@ -217,5 +173,20 @@ func TestLimits(t *testing.T) {
 		if _, err := contract.ParseLimits([]string{s}, "x"); !errors.Is(err, bits.ErrInvalidArg) {
 			t.Errorf("%q: %v", s, err)
 		}
+	}
+}
+
+func TestAddIsAllOrNothing(t *testing.T) {
+	job := &bits.Job{}
+	good := bits.FileSpec{RemoteName: "http://a/b", LocalName: "/b"}
+	if err := contract.Add(job, []bits.FileSpec{good, {RemoteName: "nonsense", LocalName: "/c"}}, me); err == nil || len(job.Files) != 0 {
+		t.Errorf("%v, %d files", err, len(job.Files))
+	}
+	if err := contract.Add(job, []bits.FileSpec{good, good}, me); !errors.Is(err, bits.ErrInvalidArg) || len(job.Files) != 0 {
+		t.Errorf("twice the same name: %v, %d files", err, len(job.Files))
+	}
+	many := make([]bits.FileSpec, 1001)
+	if err := contract.Add(job, many, me); bits.AsError(err).Code != hresult.BG_E_TOO_MANY_FILES_IN_JOB {
+		t.Errorf("too many: %v", err)
 	}
 }

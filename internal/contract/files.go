@@ -4,60 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/remotename"
 )
-
-// CheckRemoteName accepts what AddFile accepts as a remote name: a legal http or https URL of at most 2,200 characters, each path
-// segment at most 260; nothing is escaped for the caller (BG_FILE_INFO).
-// Otherwise E_INVALIDARG.
-func CheckRemoteName(remote string) error {
-	bad := func(format string, args ...any) error {
-		shown := remote
-		if len(shown) > 80 {
-			shown = shown[:77] + "..."
-		}
-		return bits.Errorf(hresult.E_INVALIDARG, "cannot use the URL %q: %s", shown, fmt.Sprintf(format, args...)).WithHint("give a complete http:// or https:// URL")
-	}
-	if n := utf8.RuneCountInString(remote); n > bits.MaxURL {
-		return bad("it has %d characters, and %d are allowed", n, bits.MaxURL)
-	}
-	if i := strings.IndexFunc(remote, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r) }); i >= 0 {
-		return bad("the character %q at position %d is not legal in a URL; write it escaped", []rune(remote[i:])[0], i+1)
-	}
-	u, err := url.Parse(remote)
-	switch {
-	case err != nil:
-		return bad("%v", strings.TrimPrefix(err.Error(), "parse "))
-	case u.Scheme == "":
-		return bad("it has no scheme")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return bad("the scheme %s is not supported", u.Scheme)
-	case u.Hostname() == "" || u.Opaque != "":
-		return bad("it names no server")
-	case u.User != nil:
-		u.User = nil
-		return bits.Errorf(hresult.E_INVALIDARG, "cannot use a URL of %s with a name or a password in it: everybody who may list the job would read it", u.Host).WithHint("give the login as a header, from a file: -H @FILE with Authorization: Basic ...")
-	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return bad("the port %s is none: ports are 1 to 65535", port)
-		}
-	}
-	for segment := range strings.SplitSeq(u.EscapedPath(), "/") {
-		if len(segment) > bits.MaxPathSegment {
-			return bad("a part of its path has %d characters, and %d are allowed", len(segment), bits.MaxPathSegment)
-		}
-	}
-	return nil
-}
 
 // NewJob makes the job that a Spec describes, SUSPENDED and with the defaults of BITS.
 // Local names are checked by the service besides, as only it sees the disk.
@@ -103,7 +57,7 @@ func Add(j *bits.Job, files []bits.FileSpec, by Caller) error {
 		locals[filepath.Clean(all[i].LocalName)] = true
 	}
 	for _, f := range files {
-		if err := CheckRemoteName(f.RemoteName); err != nil {
+		if err := remotename.Check(f.RemoteName); err != nil {
 			return err
 		}
 		if err := checkRanges(j, f, by); err != nil {

@@ -189,7 +189,7 @@ var properties = []Property{
 	fact("owner", "GetOwner", `the user's SID, or "uid:N"`, plain(func(j *bits.Job) string { return j.Owner })),
 	fact("owner_integrity", "GetOwnerIntegrityLevel", "the owner's integrity level when he made or took the job: 8192 medium, 12288 high, 16384 system", plain(func(j *bits.Job) uint32 { return j.OwnerIntegrity })),
 	fact("owner_elevated", "GetOwnerElevationState", "whether the owner was root, or an elevated administrator, when he made or took the job", plain(func(j *bits.Job) bool { return j.OwnerElevated })),
-	fact("progress", "GetProgress", "BG_JOB_PROGRESS", plain(func(j *bits.Job) bits.JobProgress { return j.Count() })),
+	fact("progress", "GetProgress", "BG_JOB_PROGRESS", plain(func(j *bits.Job) bits.JobProgress { return Progress(j) })),
 	fact("times", "GetTimes", "BG_JOB_TIMES: created, modified, transfer_completed", plain(func(j *bits.Job) any { return times{j.Created, j.Modified, j.Transferred} })),
 	fact("error", "GetError IBackgroundCopyError", "the error object; BG_E_ERROR_INFORMATION_UNAVAILABLE if there is none", readError),
 	fact("error_count", "GetErrorCount", "failures so far; never reset", plain(func(j *bits.Job) uint32 { return j.ErrorCount })),

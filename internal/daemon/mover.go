@@ -13,8 +13,10 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/access"
 	"bits/internal/certcheck"
 	"bits/internal/notify"
+	"bits/internal/proxy"
 	"bits/internal/queue"
 	"bits/internal/transfer"
 	"bits/internal/transport"
@@ -37,17 +39,18 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	if job.HelperTokenSID != "" && !job.TokenPresent {
 		return -1, bits.Errorf(hresult.BG_E_TOKEN_REQUIRED, "cannot go on with job %s: the helper token of %s is gone", job.ID, job.HelperTokenSID).In(bits.ContextQueueManager)
 	}
-	if err := queue.FileAccess(job); err != nil {
+	if err := access.Files(job); err != nil {
 		return unfinished(job), err
 	}
 	environment, err := proxies(job)
 	if err != nil {
 		return -1, err
 	}
+	find := proxy.FromEnvironment(environment)
 	// Reading the authorities takes longer than a small file, so it waits for the first certificate.
 	policy := sync.OnceValues(func() (certcheck.Policy, error) {
 		roots, err := roots(job)
-		return certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: transport.Proxy(environment)}, err
+		return certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: find}, err
 	})
 	var current atomic.Pointer[bits.File] // the file being transferred when a connection is opened
 	origin := func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
@@ -59,7 +62,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		f := current.Load()
 		return check.Connection(ctx, endpoint, cs, f.Number, f.RemoteName)
 	}
-	proxy := func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
+	outer := func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
 		host, _, err := net.SplitHostPort(endpoint)
 		var p certcheck.Policy
 		if err == nil {
@@ -73,7 +76,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		}
 		return nil
 	}
-	t := transport.New(ctx, origin, proxy, environment)
+	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find})
 	defer t.Close()
 	client := transfer.Client(t, job)
 	for {

@@ -7,53 +7,12 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/contract"
-	"bits/internal/ipc"
 	"bits/internal/notify"
 	"bits/internal/store"
 	"bits/internal/tempfile"
 )
 
-// FileAccess returns nil if the service may touch the files of the job, else E_NOTIMPL of the local file.
-// It is the only place that decides it: before names are checked, before a run begins, before files are renamed or removed.
-//
-// A service without privilege can do no more than its own user can.
-// One with privilege would do for everybody what he cannot do himself, so it touches only the paths that its own user has named.
-// A job that was taken over still has the paths of the owner before: /etc/shadow, perhaps, or a folder that he makes a link to /etc in
-// time.
-func FileAccess(j *bits.Job) error {
-	self, named := ipc.Self(), cmp.Or(j.TakenFrom, j.Owner)
-	switch {
-	case !self.Admin || named == self.Owner:
-		return nil
-	case j.TakenFrom != "":
-		return bits.Errorf(hresult.E_NOTIMPL, "cannot touch the files of job %s: %s has named them, and this service cannot write files as another user yet", j.ID, named).
-			In(bits.ContextLocalFile).WithHint("make a job of your own, with names that you have chosen")
-	}
-	return bits.Errorf(hresult.E_NOTIMPL, "cannot touch the files of job %s: it belongs to %s, and this service cannot write files as another user yet", j.ID, named).
-		In(bits.ContextLocalFile).WithHint("use your own service: the same command without --system")
-}
-
-// checkLocal checks local names: on the disk where the service may look there, else as text, so that it tells nobody what he cannot see.
-// It does so before the lock is taken.
-func checkLocal(j *bits.Job, c contract.Call) error {
-	target, source := tempfile.Check, tempfile.CheckSource
-	if FileAccess(j) != nil {
-		target, source = tempfile.CheckName, tempfile.CheckName
-	}
-	for _, local := range c.Targets {
-		if err := target(local); err != nil {
-			return err
-		}
-	}
-	for _, local := range c.Sources {
-		if err := source(local); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Own makes the caller the owner of the job (TakeOwnership), and removes what the owner before trusted it with: see [bits.Job.Strip].
+// Own makes the caller the owner of the job (TakeOwnership), and removes what the owner before trusted it with: see [contract.Strip].
 // The requirement of a validator stays, but nothing is remembered as accepted: the job fails closed.
 // BG_E_INVALID_STATE if the job is final or being completed; BG_E_NEW_OWNER_NO_FILE_ACCESS if a folder or temporary file of an unfinished
 // file cannot be reached.
@@ -80,7 +39,7 @@ func (q *Queue) Own(id string, caller contract.Caller) error {
 			return err
 		}
 		j.TakenFrom = cmp.Or(j.TakenFrom, before)
-		j.Strip()
+		contract.Strip(j)
 		c.Files, c.ForgetAccepted = all(j.Files), true
 		c.Events = append(c.Events, lost, stateEvent(j))
 		q.hub.Remove(id, notify.Certificates)

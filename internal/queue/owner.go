@@ -10,8 +10,9 @@ import (
 
 	"bits"
 	"bits/hresult"
-	"bits/internal/contract"
+	"bits/internal/access"
 	"bits/internal/notify"
+	"bits/internal/retry"
 	"bits/internal/store"
 	"bits/internal/tempfile"
 )
@@ -83,7 +84,7 @@ func (q *Queue) rename(id string, afterCrash bool) (hresult.Code, error) {
 		return 0, err
 	}
 	// A job whose files the service may not touch has none that is finished, unless another version or user has fetched it.
-	access := FileAccess(j)
+	access := access.Files(j)
 	code := hresult.S_OK
 	if len(j.Files) == 0 {
 		code = hresult.BG_S_PARTIAL_COMPLETE
@@ -173,7 +174,7 @@ func renameOne(j *bits.Job, f *bits.File, afterCrash bool) error {
 // clean removes the temporary files of a final job and reports whether that worked.
 // What a high-performance job has under the final name is its owner's to remove.
 func clean(j *bits.Job) bool {
-	if FileAccess(j) != nil {
+	if access.Files(j) != nil {
 		return !begun(j)
 	}
 	ok := true
@@ -334,7 +335,7 @@ func (q *Queue) Due() (next time.Time) {
 		if j.State != bits.StateTransientError || j.Completing {
 			continue
 		}
-		limit := contract.Deadline(j)
+		limit := retry.Deadline(j)
 		at := limit
 		if j.NextRetry != nil && j.NextRetry.Before(limit) {
 			at = *j.NextRetry
@@ -349,7 +350,7 @@ func (q *Queue) Due() (next time.Time) {
 			if j.State != bits.StateTransientError {
 				return nil
 			}
-			if !contract.Deadline(j).After(now) {
+			if !retry.Deadline(j).After(now) {
 				j.NextRetry = nil
 				return move(j, bits.FailFatal)
 			}

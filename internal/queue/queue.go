@@ -17,9 +17,11 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/access"
 	"bits/internal/contract"
 	"bits/internal/ipc"
 	"bits/internal/notify"
+	"bits/internal/retry"
 	"bits/internal/store"
 	"bits/internal/tempfile"
 )
@@ -69,7 +71,7 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 		if j.TransientSince != nil && j.TransientSince.After(now) {
 			j.TransientSince = &now
 		}
-		if at := now.Add(contract.RetryDelay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
+		if at := now.Add(retry.Delay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
 			j.NextRetry = &at
 		}
 		notices(j, j, all(j.Files)) // of an older program, which kept none
@@ -136,10 +138,10 @@ func (q *Queue) Create(by contract.Caller, spec bits.Spec) (*bits.Job, error) {
 	}
 	j.OwnerElevated, j.OwnerIntegrity = by.Admin, by.Integrity
 	j.Created = time.Now()
-	if err := checkLocal(j, contract.AddCall(spec.Type, spec.Files)); err != nil {
+	if err := access.Check(j, contract.AddCall(spec.Type, spec.Files)); err != nil {
 		return nil, err
 	}
-	if err := checkLocal(j, contract.SetCall(spec.Properties)); err != nil {
+	if err := access.Check(j, contract.SetCall(spec.Properties)); err != nil {
 		return nil, err
 	}
 	name(j)
@@ -206,7 +208,7 @@ func (q *Queue) Do(id string, call contract.Call, by contract.Caller) (contract.
 	var done contract.Outcome
 	j, err := q.Get(id)
 	if err == nil {
-		err = checkLocal(j, call)
+		err = access.Check(j, call)
 	}
 	if err != nil {
 		return done, err

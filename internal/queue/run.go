@@ -12,6 +12,7 @@ import (
 	"bits/hresult"
 	"bits/internal/contract"
 	"bits/internal/notify"
+	"bits/internal/retry"
 	"bits/internal/store"
 )
 
@@ -270,9 +271,6 @@ func jobError(j *bits.Job, err error, file int) *bits.JobError {
 	return je
 }
 
-// ErrGaveUp is the cause in an error that ends the patience of a job.
-var ErrGaveUp = errors.New("there was no progress for too long")
-
 // failed moves a running job to TRANSIENT_ERROR or ERROR.
 func failed(j *bits.Job, e *bits.JobError, err error) error {
 	now := time.Now()
@@ -281,29 +279,21 @@ func failed(j *bits.Job, e *bits.JobError, err error) error {
 	if e.Code != hresult.BG_E_NETWORK_DISCONNECTED {
 		j.ErrorCount++
 	}
-	transient := e.Code.Transient()
+	fault := retry.Fault{Err: err, Code: e.Code}
 	switch {
-	case errors.Is(err, ErrGaveUp):
-		transient = false
 	case j.HTTPMethod != contract.DefaultMethod(j.Type):
-		transient = false // nothing can be continued, and what another method does is not done again unasked
+		fault.Final = true // nothing can be continued, and what another method does is not done again unasked
 	case errors.Is(err, store.ErrNotWritten):
-		transient = true // the disk of the store may get room again
+		fault.Again = true // the disk of the store may get room again
 	case e.Context == bits.ContextCertificateCallback:
 		// A decline is asked again, whatever code the application chose.
-		transient = !errors.Is(err, notify.ErrCannotBeCalled)
+		fault.Final = errors.Is(err, notify.ErrCannotBeCalled)
+		fault.Again = !fault.Final
 	}
-	delay := contract.RetryDelay(j)
-	if !transient || j.NoProgressTimeout == 0 || j.Backoff == nil && j.MinimumRetryDelay > j.NoProgressTimeout {
+	next, again := retry.Next(j, fault, now)
+	if !again {
 		return move(j, bits.FailFatal)
 	}
-	if j.TransientSince == nil {
-		j.TransientSince = &now
-	}
-	if !contract.Deadline(j).After(now) {
-		return move(j, bits.FailFatal)
-	}
-	next := now.Add(delay)
 	j.NextRetry = &next
 	return move(j, bits.FailTransient)
 }

@@ -8,6 +8,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/notify"
 )
 
@@ -51,7 +52,7 @@ func (q *Queue) Progress(keep func(*bits.Job) bool) map[string]bits.JobProgress 
 
 // progress counts what has arrived besides what is promised.
 func (e *entry) progress() bits.JobProgress {
-	p := e.job.Count()
+	p := contract.Progress(e.job)
 	if n, received := e.underWay(); n >= 0 {
 		p.BytesReceived += received - e.job.Files[n].TransferredBytes()
 	}
@@ -114,7 +115,7 @@ func (q *Queue) shown(e *entry, ahead func() map[*entry]int) *bits.Job {
 	j.Progress = e.progress()
 	j.ValidatorAttached = q.hub.Attached(j.ID, notify.Certificates) != nil
 	j.NotifyAttached = q.hub.Attached(j.ID, notify.Notifications) != nil
-	j.HeaderNames = j.HeaderList()
+	j.HeaderNames = contract.HeaderNames(j)
 	j.Waiting = q.waiting(e, ahead)
 	return j
 }

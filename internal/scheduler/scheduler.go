@@ -17,6 +17,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/queue"
+	"bits/internal/retry"
 	"bits/internal/store"
 )
 
@@ -187,7 +188,7 @@ func (s *Scheduler) limit(v queue.View) (next time.Time) {
 	}
 	if most := v.Job.GiveUpAfter; most != 0 {
 		ends(v.Run.Moved().Add(most.Duration()), func() error {
-			return bits.Errorf(hresult.ERROR_WINHTTP_TIMEOUT, "cannot go on with job %s: %w (%s)", v.Job.ID, queue.ErrGaveUp, most.Duration()).In(bits.ContextRemoteFile)
+			return bits.Errorf(hresult.ERROR_WINHTTP_TIMEOUT, "cannot go on with job %s: %w (%s)", v.Job.ID, retry.ErrGaveUp, most.Duration()).In(bits.ContextRemoteFile)
 		})
 	}
 	return next

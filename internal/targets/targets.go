@@ -18,7 +18,7 @@ import (
 
 	"bits"
 	"bits/hresult"
-	"bits/internal/contract"
+	"bits/internal/remotename"
 )
 
 // Target is one file to fetch.
@@ -63,7 +63,7 @@ func (c Command) Find() ([]Target, error) {
 	seen := map[string]bool{}
 	for i := range all {
 		t := &all[i]
-		if err := contract.CheckRemoteName(t.URL); err != nil {
+		if err := remotename.Check(t.URL); err != nil {
 			return nil, err
 		}
 		if t.Path == "" {
@@ -168,7 +168,7 @@ func (c Command) read() (all []Target, err error) {
 		if i := strings.IndexAny(line, " \t"); i >= 0 {
 			u, file = line[:i], strings.TrimSpace(line[i:])
 		}
-		if err := contract.CheckRemoteName(u); err != nil {
+		if err := remotename.Check(u); err != nil {
 			return nil, misused("cannot read line %d of the list: %w", n, err)
 		}
 		all = append(all, Target{u, file})
@@ -207,7 +207,7 @@ func readCSV(r io.Reader) (all []Target, err error) {
 		if destination >= 0 {
 			t.Path = row[destination]
 		}
-		if err := contract.CheckRemoteName(t.URL); err != nil {
+		if err := remotename.Check(t.URL); err != nil {
 			line, _ := rows.FieldPos(source)
 			return nil, misused("cannot read line %d of the list: %w", line, err)
 		}

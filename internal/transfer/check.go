@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"mime"
@@ -9,7 +8,9 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/byterange"
 	"bits/internal/transport"
+	"bits/internal/validator"
 )
 
 // check holds the answer against what was asked and what was recorded, before a byte is written.
@@ -22,10 +23,10 @@ func (d *download) check() (step, error) {
 	case http.StatusOK:
 		return d.checkWhole()
 	case http.StatusRequestedRangeNotSatisfiable:
-		_, _, total, ok := contentRange(a.Header.Get("Content-Range"))
+		_, _, total, ok := byterange.ParseContentRange(a.Header.Get("Content-Range"))
 		switch {
 		case ok && total == 0:
-			d.first, d.next = part{body: http.NoBody}, none // an empty file has no range to give; the body is an error page
+			d.first, d.next = byterange.Part{Body: http.NoBody}, none // an empty file has no range to give; the body is an error page
 			return d.begin(0)
 		case len(d.file.Done) > 0:
 			return d.changed, nil
@@ -42,7 +43,7 @@ func (d *download) check() (step, error) {
 	return nil, d.status(a)
 }
 
-func none() (part, error) { return part{}, io.EOF }
+func none() (byterange.Part, error) { return byterange.Part{}, io.EOF }
 
 // checkParts takes an answer with one part or several.
 func (d *download) checkParts() (step, error) {
@@ -52,27 +53,27 @@ func (d *download) checkParts() (step, error) {
 	}
 	kind, parameters, err := mime.ParseMediaType(a.Header.Get("Content-Type"))
 	if err == nil && kind == "multipart/byteranges" && len(d.ask) > 1 {
-		several := &byteRanges{r: bufio.NewReader(a.Body), delimiter: "--" + parameters["boundary"], strict: d.strict}
-		d.next = several.next
-		if d.first, err = d.next(); err == io.EOF || errors.Is(err, errMalformed) {
+		several := byterange.NewReader(a.Body, parameters["boundary"], d.strict)
+		d.next = several.Next
+		if d.first, err = d.next(); err == io.EOF || errors.Is(err, byterange.ErrMalformed) {
 			return d.distrust, nil
 		} else if err != nil {
 			return nil, transport.Error(err, d.file.RemoteName)
 		}
 	} else {
-		start, end, total, ok := contentRange(a.Header.Get("Content-Range"))
+		start, end, total, ok := byterange.ParseContentRange(a.Header.Get("Content-Range"))
 		if !ok || start < 0 || total < 0 || a.ContentLength >= 0 && a.ContentLength != end-start {
 			return d.distrust, nil
 		}
-		d.first, d.next = part{bits.Range{Start: start, End: end}, total, a.Body}, none
+		d.first, d.next = byterange.Part{Range: bits.Range{Start: start, End: end}, Total: total, Body: a.Body}, none
 	}
 	d.file.NoRanges = false
 	switch {
 	case !d.asked(d.first):
 		return d.distrust, nil
 	case len(d.file.Done) == 0:
-		return d.begin(d.first.total)
-	case !d.proves(d.first.total):
+		return d.begin(d.first.Total)
+	case !d.proves(d.first.Total):
 		return d.changed, nil
 	}
 	return d.open, nil
@@ -80,7 +81,7 @@ func (d *download) checkParts() (step, error) {
 
 // asked reports whether a part begins where one was asked for, and does not go beyond.
 // A server may put several into one, but not for a strict job.
-func (d *download) asked(p part) bool {
+func (d *download) asked(p byterange.Part) bool {
 	last := d.ask[len(d.ask)-1].End
 	for _, r := range d.ask {
 		if r.Start == p.Start {
@@ -118,7 +119,7 @@ func (d *download) checkWhole() (step, error) {
 	if demanded {
 		return nil, d.noRandomAccess("its server gives the whole file only")
 	}
-	d.first, d.next = part{bits.Range{End: length}, length, d.answer.Body}, none
+	d.first, d.next = byterange.Part{Range: bits.Range{End: length}, Total: length, Body: d.answer.Body}, none
 	if length < 0 {
 		d.first.End = endless
 	}
@@ -140,10 +141,10 @@ func (d *download) noRandomAccess(why string) error {
 // If the owner has given the file another name since, it must be so by size and date, and the proofs of the new name replace the old.
 func (d *download) proves(total int64) bool {
 	if !d.file.Renamed {
-		return same(d.file.Validator, d.answer, total)
+		return validator.Same(d.file.Validator, d.answer, total)
 	}
-	now := validatorOf(d.answer, total)
-	if !sameElsewhere(d.file.Validator, now) {
+	now := validator.Of(d.answer, total)
+	if !validator.SameElsewhere(d.file.Validator, now) {
 		return false
 	}
 	d.file.Validator, d.file.Renamed = now, false
@@ -154,7 +155,7 @@ func (d *download) proves(total int64) bool {
 func (d *download) begin(total int64) (step, error) {
 	d.file.Reset()
 	d.fresh, d.before, d.file.Renamed = true, nil, false
-	d.file.Validator = validatorOf(d.answer, total)
+	d.file.Validator = validator.Of(d.answer, total)
 	var ok bool
 	d.layout, ok = layoutOf(d.file.Ranges, d.total())
 	switch {
@@ -162,7 +163,7 @@ func (d *download) begin(total int64) (step, error) {
 		return nil, d.outside(total)
 	case !d.layout.settled():
 		return nil, d.fault(hresult.BG_E_MISSING_FILE_SIZE, "the server does not tell its size, and a range that goes to the end stands before others")
-	case d.job.OnDemand && total != 0 && !provable(d.file.Validator):
+	case d.job.OnDemand && total != 0 && !validator.Proof(d.file.Validator):
 		return nil, d.noRandomAccess("its server tells nothing by which its versions could be told apart")
 	}
 	if size := d.layout.size(); size >= 0 {
@@ -209,7 +210,7 @@ func (d *download) beyond(total int64) (step, error) {
 // distrust asks in a simpler way: the server's ranges are not what they say. What came with this answer counts for nothing.
 func (d *download) distrust() (step, error) {
 	if d.strict {
-		return nil, d.fault(hresult.BG_E_INVALID_SERVER_RESPONSE, "asked for %s, it sent %q, %q", rangeHeader(d.ask), d.answer.Header.Get("Content-Type"), d.answer.Header.Get("Content-Range"))
+		return nil, d.fault(hresult.BG_E_INVALID_SERVER_RESPONSE, "asked for %s, it sent %q, %q", byterange.Header(d.ask), d.answer.Header.Get("Content-Type"), d.answer.Header.Get("Content-Range"))
 	}
 	var keep bits.Ranges
 	if len(d.ask) > 1 {

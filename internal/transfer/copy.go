@@ -8,7 +8,9 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/byterange"
 	"bits/internal/transport"
+	"bits/internal/validator"
 )
 
 // watched is a body that is closed when no byte comes for StallTime. The time between two reads does not count: a slow disk is no
@@ -53,7 +55,7 @@ func (d *download) copy() (step, error) {
 			p, failure = d.following()
 		}
 	}
-	malformed := errors.Is(failure, errMalformed)
+	malformed := errors.Is(failure, byterange.ErrMalformed)
 	if failure == io.EOF || malformed {
 		failure = nil
 	}
@@ -64,7 +66,7 @@ func (d *download) copy() (step, error) {
 	case failure != nil:
 		marks.record(false) // what has arrived stays
 		return nil, failure
-	case malformed, !d.whole() && len(d.wanted()) > 0 && !provable(d.file.Validator): // the next piece may be of another version
+	case malformed, !d.whole() && len(d.wanted()) > 0 && !validator.Proof(d.file.Validator): // the next piece may be of another version
 		return d.distrust, nil
 	}
 	d.drop()
@@ -78,12 +80,12 @@ func (d *download) copy() (step, error) {
 }
 
 // following is the next part of the answer; io.EOF after the last.
-func (d *download) following() (part, error) {
+func (d *download) following() (byterange.Part, error) {
 	p, err := d.next()
 	switch {
-	case err == nil && (p.total != d.first.total || !d.asked(p)):
-		err = errMalformed
-	case err != nil && err != io.EOF && !errors.Is(err, errMalformed):
+	case err == nil && (p.Total != d.first.Total || !d.asked(p)):
+		err = byterange.ErrMalformed
+	case err != nil && err != io.EOF && !errors.Is(err, byterange.ErrMalformed):
 		err = transport.Error(err, d.file.RemoteName)
 	}
 	return p, err
@@ -102,9 +104,9 @@ func (d *download) until(r bits.Range) int64 {
 
 // take is the only loop that moves bytes: what is wanted of a part goes where it belongs, the rest nowhere.
 // It writes no more than the answer said it would send.
-func (d *download) take(p part, buf []byte, marks *checkpoints) error {
+func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error {
 	end := d.until(p.Range)
-	body := io.LimitReader(p.body, end-p.Start)
+	body := io.LimitReader(p.Body, end-p.Start)
 	at, n := p.Start, 0
 	for {
 		m, err := body.Read(buf[n:])
@@ -132,8 +134,8 @@ func (d *download) take(p part, buf []byte, marks *checkpoints) error {
 	case at < end:
 		return transport.Error(io.ErrUnexpectedEOF, d.file.RemoteName)
 	case end == p.End && d.answer.ContentLength < 0:
-		if excess, _ := p.body.Read(buf[:1]); excess > 0 {
-			return errMalformed
+		if excess, _ := p.Body.Read(buf[:1]); excess > 0 {
+			return byterange.ErrMalformed
 		}
 	}
 	return nil

@@ -1,16 +1,18 @@
 package transfer
 
 import (
-	"fmt"
-	"math"
 	"slices"
-	"strings"
+
+	"bits/internal/byterange"
 
 	"bits"
 )
 
+// maxRanges is how many stretches are asked for in one request.
+const maxRanges = 64
+
 // endless is the end of what has no known end.
-const endless = math.MaxInt64
+const endless = byterange.Endless
 
 // segment says which stretch of the remote file becomes which stretch of the local one.
 type segment struct{ local, remote, length int64 }
@@ -121,17 +123,4 @@ func wanted(f *bits.File, onDemand bool, size int64) (next []bits.Range) {
 // Wants reports whether there is something to fetch of a file.
 func Wants(f *bits.File, onDemand bool) bool {
 	return !f.Finished && (!onDemand || len(missing(f, true, bits.Range{End: endless})) > 0)
-}
-
-// rangeHeader asks for stretches of a remote file.
-func rangeHeader(ask bits.Ranges) string {
-	var specs []string
-	for _, r := range ask {
-		spec := fmt.Sprintf("%d-", r.Start)
-		if r.End != endless {
-			spec += fmt.Sprint(r.End - 1)
-		}
-		specs = append(specs, spec)
-	}
-	return "bytes=" + strings.Join(specs, ",")
 }

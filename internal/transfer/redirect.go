@@ -1,14 +1,17 @@
 package transfer
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"slices"
+	"strings"
 
 	"bits"
 	"bits/hresult"
-	"bits/internal/contract"
+	"bits/internal/remotename"
 )
 
 // Client makes the HTTP client of a run: redirects by the job's policy, cookies that end with the run.
@@ -38,7 +41,7 @@ func redirect(flags bits.SecurityFlags) func(*http.Request, []*http.Request) err
 		case last.Scheme == "https" && next.URL.Scheme == "http" && flags&bits.RedirectHTTPSToHTTP == 0:
 			return refuse("it is redirected from https to http (%s)", next.URL)
 		}
-		if err := contract.CheckRemoteName(next.URL.String()); err != nil {
+		if err := remotename.Check(next.URL.String()); err != nil {
 			return refuse("it is redirected to an address that cannot be used: %w", err)
 		}
 		// net/http copies the headers of the first request to every hop, so the first one decides.
@@ -53,4 +56,21 @@ func redirect(flags bits.SecurityFlags) func(*http.Request, []*http.Request) err
 		}
 		return nil
 	}
+}
+
+// maxHeaders is how much is kept of the headers of an answer.
+const maxHeaders = 64 << 10
+
+// headersOf writes an answer's status line and headers, sorted by name, each line ended by CRLF; whole lines only.
+func headersOf(a *http.Response) string {
+	text := strings.Builder{}
+	fmt.Fprintf(&text, "%s %s\r\n", a.Proto, a.Status)
+	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
+		for _, value := range a.Header[name] {
+			if text.Len()+len(name)+len(value)+4 <= maxHeaders {
+				fmt.Fprintf(&text, "%s: %s\r\n", name, value)
+			}
+		}
+	}
+	return text.String()
 }

@@ -20,9 +20,12 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/byterange"
 	"bits/internal/contract"
+	"bits/internal/remotename"
 	"bits/internal/tempfile"
 	"bits/internal/transport"
+	"bits/internal/validator"
 )
 
 const (
@@ -66,11 +69,11 @@ type download struct {
 	stream bool        // ask for no range
 	single bool        // ask for one range at a time
 	answer *http.Response
-	first  part                 // of the answer
-	next   func() (part, error) // the parts after it
-	before bits.Ranges          // what was there before the answer
-	fresh  bool                 // the answer is a new beginning
-	opened bool                 // it was recorded
+	first  byterange.Part                 // of the answer
+	next   func() (byterange.Part, error) // the parts after it
+	before bits.Ranges                    // what was there before the answer
+	fresh  bool                           // the answer is a new beginning
+	opened bool                           // it was recorded
 	temp   *tempfile.File
 
 	restarts int
@@ -132,7 +135,7 @@ func (d *download) plan() (step, error) {
 	switch {
 	case d.temp != nil && d.whole():
 		return d.finish, nil // only the record was missing
-	case d.temp == nil || d.own || !provable(d.file.Validator) || d.file.Renamed && d.file.Validator.LastModified == "":
+	case d.temp == nil || d.own || !validator.Proof(d.file.Validator) || d.file.Renamed && d.file.Validator.LastModified == "":
 		d.file.Reset()
 	}
 	if d.strict && len(d.file.Done) == 0 {
@@ -219,7 +222,7 @@ func (d *download) request() (step, error) {
 		if last := &d.ask[len(d.ask)-1]; last.End == d.total() {
 			last.End = endless // to the end, wherever that is now
 		}
-		header.Set("Range", rangeHeader(d.ask))
+		header.Set("Range", byterange.Header(d.ask))
 	}
 	switch {
 	case len(d.file.Done) == 0:
@@ -309,7 +312,7 @@ func (d *download) fault(code hresult.Code, format string, args ...any) *bits.Er
 // status is the error for an answer that is no content. An error page is never content.
 func (d *download) status(answer *http.Response) error {
 	disallowed := d.job.SecurityFlags&bits.RedirectMask == bits.RedirectDisallow
-	if to, err := answer.Location(); disallowed && err == nil && answer.StatusCode/100 == 3 && contract.CheckRemoteName(to.String()) == nil {
+	if to, err := answer.Location(); disallowed && err == nil && answer.StatusCode/100 == 3 && remotename.Check(to.String()) == nil {
 		from := d.file.RemoteName
 		d.file.RemoteName = to.String()
 		d.original(from)
@@ -340,7 +343,7 @@ func (d *download) open() (step, error) {
 		}
 		d.file.Made = true
 	}
-	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && provable(d.file.Validator)); err != nil {
+	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && validator.Proof(d.file.Validator)); err != nil {
 		if first {
 			tempfile.Remove(d.file.Temporary)
 		}

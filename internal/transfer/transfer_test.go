@@ -215,7 +215,7 @@ func play(t *testing.T, x exchange) {
 		}
 	}
 	r := &record{file: file}
-	rt := transport.New(context.Background(), nil, nil, nil)
+	rt := transport.New(context.Background(), transport.Config{})
 	err = transfer.Download(context.Background(), transfer.Client(rt, job), job, file, r)
 	rt.Close()
 	s.mu.Lock()

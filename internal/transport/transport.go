@@ -17,11 +17,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/net/http/httpproxy"
 
 	"bits"
 	"bits/hresult"
@@ -60,13 +57,21 @@ type Transport struct {
 	dials  sync.WaitGroup
 }
 
+// Config is what the connections of a run go by.
+type Config struct {
+	Origin Verify                           // of the servers of the job
+	Proxy  Verify                           // of proxies that are reached over TLS
+	Find   func(*url.URL) (*url.URL, error) // the proxy for a URL; nil: none. Nil for no proxies at all
+}
+
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
-// The environment holds the proxy variables of the creator of the job.
-func New(ctx context.Context, origin, proxy Verify, environment map[string]string) *Transport {
-	t := &Transport{origin: origin, proxy: proxy, conns: map[net.Conn]bool{}}
+func New(ctx context.Context, c Config) *Transport {
+	t := &Transport{origin: c.Origin, proxy: c.Proxy, find: c.Find, conns: map[net.Conn]bool{}}
 	t.ctx, t.cancel = context.WithCancel(ctx)
-	t.find = Proxy(environment)
+	if t.find == nil {
+		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
+	}
 	t.dialer = new(net.Dialer).DialContext
 	common := func(h *http.Transport) {
 		h.DialContext = t.dial
@@ -90,46 +95,6 @@ func New(ctx context.Context, origin, proxy Verify, environment map[string]strin
 	t.secure.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: readSize, MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
 	t.secure.DialTLSContext = t.dialSecure
 	return t
-}
-
-// Proxy finds the proxy for a URL from the usual variables of an environment.
-func Proxy(environment map[string]string) func(*url.URL) (*url.URL, error) {
-	get := func(names ...string) string {
-		for _, n := range names {
-			if v := environment[n]; v != "" {
-				return v
-			}
-		}
-		return ""
-	}
-	given := map[string]string{
-		"http":  get("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
-		"https": get("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
-	}
-	// httpproxy passes over a proxy that it cannot read, and would connect directly. So it decides whether there is one, and no more.
-	const some = "http://proxy.invalid"
-	config := httpproxy.Config{NoProxy: get("no_proxy", "NO_PROXY")}
-	if given["http"] != "" {
-		config.HTTPProxy = some
-	}
-	if given["https"] != "" {
-		config.HTTPSProxy = some
-	}
-	find := config.ProxyFunc()
-	return func(u *url.URL) (*url.URL, error) {
-		if via, err := find(u); via == nil || err != nil {
-			return nil, err
-		}
-		proxy := given[u.Scheme]
-		if !strings.Contains(proxy, "://") {
-			proxy = "http://" + proxy
-		}
-		via, err := url.Parse(proxy)
-		if err != nil || via.Host == "" || via.Scheme != "http" && via.Scheme != "https" {
-			return nil, bits.Errorf(hresult.BG_E_INVALID_PROXY_INFO, "cannot use the proxy of the job's environment: it is not the URL of an http or https proxy").In(bits.ContextQueueManager)
-		}
-		return via, nil
-	}
 }
 
 // RoundTrip sends one request.

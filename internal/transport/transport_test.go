@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/pki"
+	"bits/internal/proxy"
 )
 
 // A server that says nothing is given up after HandshakeTime; the time in which the application thinks does not count.
@@ -24,10 +23,10 @@ func TestHandshakeTime(t *testing.T) {
 	pair := root.Server([]string{"localhost"})
 	for _, silent := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			tr := New(context.Background(), func(context.Context, string, tls.ConnectionState) error {
+			tr := New(context.Background(), Config{Origin: func(context.Context, string, tls.ConnectionState) error {
 				time.Sleep(10 * time.Minute)
 				return nil
-			}, nil, nil)
+			}})
 			defer tr.Close()
 			here, there := net.Pipe()
 			defer there.Close()
@@ -60,7 +59,7 @@ func TestHandshakeTime(t *testing.T) {
 func TestHeaderTime(t *testing.T) {
 	for _, url := range []string{"http://origin.test/f", "https://origin.test/f"} {
 		synctest.Test(t, func(t *testing.T) {
-			tr := New(context.Background(), nil, nil, map[string]string{"https_proxy": "http://proxy.test"})
+			tr := New(context.Background(), Config{Find: proxy.FromEnvironment(map[string]string{"https_proxy": "http://proxy.test"})})
 			defer tr.Close()
 			here, there := net.Pipe()
 			defer there.Close()
@@ -78,7 +77,7 @@ func TestHeaderTime(t *testing.T) {
 // A dial to a machine that does not answer is given up after ConnectTime.
 func TestConnectTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := New(context.Background(), nil, nil, nil)
+		tr := New(context.Background(), Config{})
 		defer tr.Close()
 		tr.dialer = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			<-ctx.Done()
@@ -95,11 +94,11 @@ func TestConnectTime(t *testing.T) {
 // A dial that is under way, and one that comes later, end with Close.
 func TestCloseEndsDials(t *testing.T) {
 	asked := make(chan bool)
-	tr := New(context.Background(), func(ctx context.Context, _ string, _ tls.ConnectionState) error {
+	tr := New(context.Background(), Config{Origin: func(ctx context.Context, _ string, _ tls.ConnectionState) error {
 		close(asked)
 		<-ctx.Done()
 		return context.Cause(ctx)
-	}, nil, nil)
+	}})
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pki.Root("root").Server([]string{"localhost"}).TLS()}})
 	if err != nil {
 		t.Fatal(err)
@@ -124,45 +123,4 @@ func TestCloseEndsDials(t *testing.T) {
 	if _, err := tr.dialSecure(context.Background(), "tcp", l.Addr().String()); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
-}
-
-// A proxy that cannot be used is an error, never a direct connection.
-func TestProxy(t *testing.T) {
-	for value, want := range map[string]string{
-		"proxy.test:3128": "http://proxy.test:3128", "http://proxy.test": "http://proxy.test", "https://u:p@proxy.test:1": "https://u:p@proxy.test:1",
-		"socks5://proxy.test": "", "http://[::1": "", "http://": "", "::": "",
-	} {
-		for _, scheme := range []string{"http", "https"} {
-			r := request(t, scheme+"://origin.test/x")
-			via, err := Proxy(map[string]string{scheme + "_proxy": value})(r)
-			switch {
-			case want == "" && (err == nil || bits.AsError(err).Code != hresult.BG_E_INVALID_PROXY_INFO || strings.Contains(err.Error(), value) && value != "::"):
-				t.Errorf("%s_proxy=%s: %v, %v", scheme, value, via, err)
-			case want != "" && (err != nil || via == nil || via.String() != want):
-				t.Errorf("%s_proxy=%s: %v, %v", scheme, value, via, err)
-			}
-		}
-	}
-	// Only the proxy that would be used is judged.
-	for _, c := range []struct {
-		environment map[string]string
-		url         string
-	}{
-		{map[string]string{"all_proxy": "http://proxy.test", "no_proxy": ".test"}, "http://origin.test/"},
-		{map[string]string{"all_proxy": "socks5://proxy.test", "no_proxy": ".test"}, "https://origin.test/"},
-		{map[string]string{"https_proxy": "socks5://proxy.test"}, "http://origin.test/"},
-	} {
-		if via, err := Proxy(c.environment)(request(t, c.url)); via != nil || err != nil {
-			t.Errorf("%v: %v, %v", c.environment, via, err)
-		}
-	}
-}
-
-func request(t *testing.T, s string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
 }

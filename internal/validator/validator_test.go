@@ -1,4 +1,4 @@
-package transfer
+package validator
 
 import (
 	"net/http"
@@ -35,7 +35,7 @@ func TestValidatorOf(t *testing.T) {
 				a.Header.Set(name, v)
 			}
 		}
-		if d := cmp.Diff(&c.want, validatorOf(a, 10)); d != "" {
+		if d := cmp.Diff(&c.want, Of(a, 10)); d != "" {
 			t.Errorf("%s: %s", c.name, d)
 		}
 	}
@@ -52,7 +52,7 @@ func TestDerivedETagIsNoProofUnlessRested(t *testing.T) {
 		a.Header.Set("ETag", `"`+hex(modified.Unix())+`-a"`)
 		a.Header.Set("Last-Modified", "Mon, 02 Nov 2026 10:00:00 GMT")
 		a.Header.Set("Date", date)
-		if v := validatorOf(a, 10); (v.ETag != "") != proof {
+		if v := Of(a, 10); (v.ETag != "") != proof {
 			t.Errorf("at %s: %+v, want proof %v", date, v, proof)
 		}
 	}
@@ -63,27 +63,4 @@ func hex(n int64) (s string) {
 		s = string("0123456789abcdef"[n&15]) + s
 	}
 	return s
-}
-
-func TestContentRange(t *testing.T) {
-	for in, want := range map[string][4]int64{
-		"bytes 0-99/1000": {0, 100, 1000, 1}, "bytes 5-5/*": {5, 6, -1, 1}, "bytes */1000": {-1, -1, 1000, 1}, "BYTES 0-0/1": {0, 1, 1, 1},
-		"bytes */*": {}, "bytes 0-99": {}, "bytes 9-1/100": {}, "bytes 0-100/100": {}, "bytes -1-5/10": {}, "bytes 0x0-5/10": {}, "items 0-1/2": {}, "": {},
-		"bytes 0-9223372036854775807/*": {}, "bytes 0-99999999999999999999/*": {}, "bytes +1-5/10": {},
-	} {
-		start, end, total, ok := contentRange(in)
-		if ok != (want[3] == 1) || ok && (start != want[0] || end != want[1] || total != want[2]) {
-			t.Errorf("%q: %d %d %d %v, want %v", in, start, end, total, ok, want)
-		}
-	}
-}
-
-func FuzzContentRange(f *testing.F) {
-	f.Add("bytes 0-99/1000")
-	f.Fuzz(func(t *testing.T, s string) {
-		start, end, total, ok := contentRange(s)
-		if ok && start >= 0 && (end <= start || total >= 0 && end > total) {
-			t.Errorf("%q: %d %d %d", s, start, end, total)
-		}
-	})
 }

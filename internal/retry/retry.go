@@ -1,0 +1,62 @@
+// Package retry decides whether and when a job that failed is tried again.
+package retry
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"bits"
+	"bits/hresult"
+)
+
+// Deadline is when a job without progress gives up.
+func Deadline(j *bits.Job) time.Time {
+	if j.TransientSince == nil {
+		return time.Now().Add(time.Hour)
+	}
+	limit := j.NoProgressTimeout
+	if j.GiveUpAfter > 0 {
+		limit = min(limit, j.GiveUpAfter)
+	}
+	return j.TransientSince.Add(limit.Duration())
+}
+
+// Delay is the fixed delay of BITS lengthened by up to a tenth, so that many machines do not come back at once, or the job's
+// own back-off.
+func Delay(j *bits.Job) time.Duration {
+	delay, jitter := j.MinimumRetryDelay.Duration(), 0.1
+	if b := j.Backoff; b != nil {
+		delay, jitter = b.Max.Duration(), b.Jitter
+		if doubled := min(max(j.Failures-1, 0), 32); b.First <= b.Max>>doubled {
+			delay = b.First.Duration() << doubled
+		}
+	}
+	return delay + time.Duration(rand.Float64()*jitter*float64(delay))
+}
+
+// ErrGaveUp is the cause in an error that ends the patience of a job.
+var ErrGaveUp = errors.New("there was no progress for too long")
+
+// Fault is what is known of an error beside its code.
+type Fault struct {
+	Err   error
+	Code  hresult.Code
+	Again bool // it is transient, whatever its code
+	Final bool // it is fatal, whatever its code
+}
+
+// Next decides when a job whose run ended with a fault at a time is tried again; not again is its end.
+// It records since when there is no progress.
+func Next(j *bits.Job, f Fault, now time.Time) (at time.Time, again bool) {
+	if f.Final || errors.Is(f.Err, ErrGaveUp) || !f.Again && !f.Code.Transient() || j.NoProgressTimeout == 0 || j.Backoff == nil && j.MinimumRetryDelay > j.NoProgressTimeout {
+		return time.Time{}, false
+	}
+	if j.TransientSince == nil {
+		j.TransientSince = &now
+	}
+	if !Deadline(j).After(now) {
+		return time.Time{}, false
+	}
+	return now.Add(Delay(j)), true
+}

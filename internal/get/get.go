@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"bits"
 	"bits/client"
@@ -29,15 +30,22 @@ import (
 
 // options are the flags of get.
 type options struct {
-	output, dir, list, cacert, priority, validator, name, then string
-	headers, set                                               []string
-	detach, keep, force, dry, giveUpGiven                      bool
-	giveUp                                                     time.Duration
+	output, dir, list, priority, validator, name, then string
+	headers, set                                       []string
+	detach, keep, force, dry, giveUpGiven              bool
+	giveUp                                             time.Duration
+	groups                                             []group
+}
+
+// group is a set of flags of one subject, which become properties of the jobs.
+type group interface {
+	register(*pflag.FlagSet)
+	properties(a *console.App, values map[string]any) error
 }
 
 // Command is the command get.
 func Command(a *console.App) *cobra.Command {
-	var o options
+	o := options{groups: []group{&trust{}}}
 	cmd := &cobra.Command{
 		Use:   "get URL...",
 		Short: "Fetch files",
@@ -59,7 +67,6 @@ declined ends the job and removes what it has fetched, unless --keep is given.`,
 	f.StringVarP(&o.dir, "dir", "d", "", "folder for the files")
 	f.StringVarP(&o.list, "input", "i", "", "`FILE` with one URL [NAME] a line, or CSV with columns Source and Destination; -: standard input")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "a header \"Name: value\", or @FILE with one a line (so that secrets stay off the command line)")
-	f.StringVar(&o.cacert, "cacert", "", "PEM `FILE` of the only authorities to trust")
 	f.StringVar(&o.priority, "priority", "", "foreground (default while waiting), high, normal (default with --detach) or low")
 	f.StringVar(&o.validator, "validator", "", "shell `COMMAND` that judges each new certificate: see bits validate")
 	f.BoolVar(&o.detach, "detach", false, "print the ids and do not wait")
@@ -69,6 +76,9 @@ declined ends the job and removes what it has fetched, unless --keep is given.`,
 	f.DurationVar(&o.giveUp, "give-up-after", 5*time.Minute, "end after this time without progress; with --detach, and after Ctrl-C, the default is 14 days")
 	f.StringVar(&o.then, "notify", "", "with --detach: `COMMAND` that is started, without a shell, when a job is done or has failed; BITS_JOB_STATE tells it which")
 	f.StringVar(&o.name, "job-name", "", "name of the jobs; default: that of the file")
+	for _, g := range o.groups {
+		g.register(f)
+	}
 	f.StringArrayVar(&o.set, "set", nil, "a property of the jobs, `NAME=JSON`, such as security_flags=1; docs/api.md lists them")
 	return cmd
 }

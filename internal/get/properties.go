@@ -2,7 +2,6 @@ package get
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -44,16 +43,10 @@ func properties(a *console.App, o options) (map[string]bits.RawMessage, error) {
 		}
 		values["give_up_after"] = bits.Seconds(o.giveUp / time.Second)
 	}
-	if o.cacert != "" {
-		pem, err := os.ReadFile(o.cacert)
-		if err != nil {
-			return nil, console.Usagef("cannot read the authorities: %w", err)
+	for _, g := range o.groups {
+		if err := g.properties(a, values); err != nil {
+			return nil, err
 		}
-		// An empty value would mean the authorities of the system.
-		if _, err := contract.ParseRoots(string(pem)); err != nil {
-			return nil, console.Usagef("cannot use --cacert %s: %w", o.cacert, err)
-		}
-		values["roots"] = string(pem)
 	}
 	headers, err := targets.Headers(o.headers, func(name string) {
 		a.Note("bits: the header %s looks like a secret, and other users can see command lines; put it into a file and use -H @FILE", progress.Clean(name))

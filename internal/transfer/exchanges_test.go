@@ -115,7 +115,7 @@ func (r *record) Received(int, int64) {}
 
 func TestExchanges(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(names) < 100 {
+	if err != nil || len(names) < 300 {
 		t.Fatal(len(names), err)
 	}
 	for _, name := range names {

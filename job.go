@@ -292,6 +292,8 @@ type JobError struct {
 	URL      string       `json:"url,omitempty"`
 	Protocol string       `json:"protocol,omitempty"` // "http" for http and https
 	At       time.Time    `json:"at"`
+
+	RetryAfter Seconds `json:"retry_after,omitempty"` // how long the server asked to be left alone
 }
 
 // Waiting says why a job is not moving, and when it will next try.

@@ -23,6 +23,7 @@ import (
 	"bits/internal/byterange"
 	"bits/internal/contract"
 	"bits/internal/remotename"
+	"bits/internal/retry"
 	"bits/internal/tempfile"
 	"bits/internal/transport"
 	"bits/internal/validator"
@@ -321,6 +322,9 @@ func (d *download) status(answer *http.Response) error {
 	}
 	d.report.Answered(headersOf(answer))
 	e := d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
+	if s := answer.StatusCode; s == http.StatusServiceUnavailable || s == http.StatusTooManyRequests {
+		e.After = retry.After(answer.Header.Get("Retry-After"), answer.Header.Get("Date"), time.Now())
+	}
 	if e.Code == hresult.BG_E_HTTP_ERROR_401 && len(d.job.Secrets.Credentials) > 0 {
 		return e.WithHint("the credentials of a job are kept, and not shown to a server yet: put the login into its custom_headers, as Authorization")
 	}

@@ -269,6 +269,10 @@ type Validator struct {
 	LastModified string `json:"last_modified,omitempty"` // only one that is proof together with the size
 	Modified     string `json:"modified,omitempty"`      // as the server wrote it: the time of the file
 	Size         int64  `json:"size"`                    // -1: unknown
+
+	URL      string            `json:"url,omitempty"`              // where the redirects led to, without its query, which may hold a signature
+	Encoding string            `json:"content_encoding,omitempty"` // of the bytes, which are kept as they were sent
+	Digests  map[string]string `json:"digests,omitempty"`          // of the whole as the server tells them (RFC 9530): sha256, sha512, in hexadecimal
 }
 
 // JobProgress is BG_JOB_PROGRESS, and what has merely arrived.

@@ -206,6 +206,9 @@ func (t *File) WriteAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// ReadAt reads at an offset.
+func (t *File) ReadAt(p []byte, off int64) (int, error) { return t.f.ReadAt(p, off) }
+
 // Preallocate asks for room for size bytes, so that a full disk shows at once.
 // Where the file system cannot, nothing happens.
 func (t *File) Preallocate(size int64) error {

@@ -10,7 +10,6 @@ import (
 	"bits/hresult"
 	"bits/internal/byterange"
 	"bits/internal/transport"
-	"bits/internal/validator"
 )
 
 // watched is a body that is closed when no byte comes for StallTime. The time between two reads does not count: a slow disk is no
@@ -66,7 +65,7 @@ func (d *download) copy() (step, error) {
 	case failure != nil:
 		marks.record(false) // what has arrived stays
 		return nil, failure
-	case malformed, !d.whole() && len(d.wanted()) > 0 && !validator.Proof(d.file.Validator): // the next piece may be of another version
+	case malformed, !d.whole() && len(d.wanted()) > 0 && !d.resumable(): // the next piece may be of another version
 		return d.distrust, nil
 	}
 	d.drop()
@@ -86,7 +85,7 @@ func (d *download) following() (byterange.Part, error) {
 	case err == nil && (p.Total != d.first.Total || !d.asked(p)):
 		err = byterange.ErrMalformed
 	case err != nil && err != io.EOF && !errors.Is(err, byterange.ErrMalformed):
-		err = transport.Error(err, d.file.RemoteName)
+		err = transport.Error(err, d.from())
 	}
 	return p, err
 }
@@ -122,7 +121,7 @@ func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error 
 		if err == io.EOF && failure == nil {
 			break
 		} else if err != nil && err != io.EOF {
-			failure = errors.Join(failure, transport.Error(err, d.file.RemoteName))
+			failure = errors.Join(failure, transport.Error(err, d.from()))
 		}
 		if failure != nil {
 			return failure
@@ -132,7 +131,7 @@ func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error 
 	case at < end && p.End == endless:
 		return d.ended(at)
 	case at < end:
-		return transport.Error(io.ErrUnexpectedEOF, d.file.RemoteName)
+		return transport.Error(io.ErrUnexpectedEOF, d.from())
 	case end == p.End && d.answer.ContentLength < 0:
 		if excess, _ := p.Body.Read(buf[:1]); excess > 0 {
 			return byterange.ErrMalformed
@@ -162,7 +161,11 @@ func (d *download) put(b []byte, at int64) error {
 			if _, err := d.temp.WriteAt(b[from.Start-at:from.End-at], gap.Start); err != nil {
 				return err
 			}
+			d.sum.Pass(b[from.Start-at:from.End-at], gap.Start)
 			d.file.Done = d.file.Done.Add(gap)
+			if err := d.checkPieces(gap); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

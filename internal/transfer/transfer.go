@@ -21,7 +21,9 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/byterange"
+	"bits/internal/content"
 	"bits/internal/contract"
+	"bits/internal/digest"
 	"bits/internal/remotename"
 	"bits/internal/tempfile"
 	"bits/internal/transport"
@@ -43,8 +45,8 @@ const (
 type Reporter interface {
 	// Contact tells that the server answered, what it said of the file, and whether an interrupted transfer could go on where it was.
 	Contact(f bits.File, resumable bool) error
-	// Checkpoint tells which stretches are on stable storage, and whether they are all.
-	Checkpoint(file int, done bits.Ranges, size int64, finished bool) error
+	// Checkpoint tells which stretches are on stable storage, the state of the digests of the first of them, and whether they are all.
+	Checkpoint(file int, done bits.Ranges, hashing []byte, size int64, finished bool) error
 	// Answered tells the headers of an answer that is no content; an error follows.
 	Answered(headers string)
 	// Received tells how many bytes have arrived.
@@ -75,8 +77,15 @@ type download struct {
 	fresh  bool                           // the answer is a new beginning
 	opened bool                           // it was recorded
 	temp   *tempfile.File
+	sum    *digest.Running // the digests of the file
 
 	restarts int
+
+	sources  content.Sources
+	home     string // the source that what is recorded came from
+	renamed  bool   // the owner has given that another name since
+	rejected bool   // the error is final, whatever other source there is
+	guest    bool   // the source in use may go on with what is there, and not begin anew
 }
 
 // Download fetches the missing bytes of one file of the job, until it is finished or something goes wrong; in on-demand mode until what
@@ -94,10 +103,13 @@ func Download(ctx context.Context, client *http.Client, job *bits.Job, file bits
 	}()
 	next := d.plan
 	for next != nil {
-		if next, err = next(); err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				return cause
-			}
+		if next, err = next(); err == nil {
+			continue
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		if next, err = d.elsewhere(err); err != nil {
 			return err
 		}
 	}
@@ -132,16 +144,18 @@ func (d *download) plan() (step, error) {
 	if err := d.reopen(); err != nil {
 		return nil, err
 	}
-	switch {
-	case d.temp != nil && d.whole():
-		return d.finish, nil // only the record was missing
-	case d.temp == nil || d.own || !validator.Proof(d.file.Validator) || d.file.Renamed && d.file.Validator.LastModified == "":
+	if d.temp == nil || !d.whole() && (d.own || !d.resumable()) {
 		d.file.Reset()
 	}
-	if d.strict && len(d.file.Done) == 0 {
-		return d.head, nil
+	content.Start(&d.file)
+	d.home, d.renamed = d.file.Source, d.file.Renamed
+	if err := d.digests(); err != nil {
+		return nil, err
 	}
-	return d.request, nil
+	if d.temp != nil && d.whole() {
+		return d.finish, nil // only the record was missing
+	}
+	return d.start, nil
 }
 
 // reopen opens the temporary file before anything is asked, so that what is recorded as done is there when the answer comes.
@@ -225,7 +239,7 @@ func (d *download) request() (step, error) {
 		header.Set("Range", byterange.Header(d.ask))
 	}
 	switch {
-	case len(d.file.Done) == 0:
+	case len(d.file.Done) == 0, d.vouched() && (d.file.Renamed || !validator.Proof(v)):
 	case v.ETag != "" && !d.file.Renamed: // the ETag of another URL proves nothing
 		header.Set("If-Range", v.ETag)
 	default:
@@ -254,7 +268,7 @@ func (d *download) wanted() []bits.Range {
 }
 
 func (d *download) do(method string, header http.Header) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(d.ctx, method, d.file.RemoteName, nil)
+	r, err := http.NewRequestWithContext(d.ctx, method, d.from(), nil)
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
@@ -262,7 +276,7 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	r.Header.Set("Accept-Encoding", "identity")
 	r.Header.Set("User-Agent", userAgent)
 	// The logins are for the server that the owner named, not for one that a redirect has put in its place.
-	given, err := url.Parse(cmp.Or(d.file.Original, d.file.RemoteName))
+	given, err := url.Parse(content.Given(&d.file))
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
@@ -270,7 +284,8 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	for line := range strings.SplitSeq(d.job.Secrets.Headers, "\r\n") {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.TrimSpace(value)
-		if !ok || (name == "Host" || isLogin(name)) && !sameOrigin(given, r.URL) {
+		// A mirror that is another server gets none of them: who named it may be somebody else.
+		if !ok || (name == "Host" || isLogin(name) || d.file.Source != "") && !sameOrigin(given, r.URL) {
 			continue
 		}
 		if name == "Host" {
@@ -287,9 +302,9 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	}
 	answer, err := d.client.Do(r)
 	if err != nil {
-		return nil, transport.Error(err, d.file.RemoteName)
+		return nil, transport.Error(err, d.from())
 	}
-	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName {
+	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName && d.file.Source == "" {
 		from := d.file.RemoteName
 		d.file.RemoteName = to
 		d.original(from)
@@ -306,12 +321,12 @@ func (d *download) original(name string) {
 
 // fault is an error of the remote file.
 func (d *download) fault(code hresult.Code, format string, args ...any) *bits.Error {
-	return bits.Errorf(code, "cannot fetch %s: %s", d.file.RemoteName, fmt.Sprintf(format, args...)).In(bits.ContextRemoteFile)
+	return bits.Errorf(code, "cannot fetch %s: %s", d.from(), fmt.Sprintf(format, args...)).In(bits.ContextRemoteFile)
 }
 
 // status is the error for an answer that is no content. An error page is never content.
 func (d *download) status(answer *http.Response) error {
-	disallowed := d.job.SecurityFlags&bits.RedirectMask == bits.RedirectDisallow
+	disallowed := d.job.SecurityFlags&bits.RedirectMask == bits.RedirectDisallow && d.file.Source == ""
 	if to, err := answer.Location(); disallowed && err == nil && answer.StatusCode/100 == 3 && remotename.Check(to.String()) == nil {
 		from := d.file.RemoteName
 		d.file.RemoteName = to.String()
@@ -343,13 +358,13 @@ func (d *download) open() (step, error) {
 		}
 		d.file.Made = true
 	}
-	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && validator.Proof(d.file.Validator)); err != nil {
+	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && (d.vouched() || validator.Proof(d.file.Validator))); err != nil {
 		if first {
 			tempfile.Remove(d.file.Temporary)
 		}
 		return nil, err
 	}
-	d.opened = true
+	d.opened, d.guest, d.home, d.renamed = true, false, d.file.Source, false
 	d.report.Received(d.file.Number, d.file.Done.Len())
 	if !d.fresh {
 		return d.copy, nil
@@ -382,6 +397,9 @@ func (d *download) finish() (step, error) {
 			return nil, err
 		}
 		return d.restart(bits.Errorf(hresult.ERROR_FILE_INVALID, "cannot finish %s: somebody removes or cuts its temporary file", d.file.LocalName).In(bits.ContextLocalFile))
+	}
+	if next, err := d.verify(); next != nil || err != nil {
+		return next, err
 	}
 	at := time.Time{}
 	if v := d.file.Validator; v != nil {

@@ -89,10 +89,10 @@ func (r *record) Contact(f bits.File, _ bool) error {
 	return nil
 }
 
-func (r *record) Checkpoint(_ int, done bits.Ranges, _ int64, finished bool) error {
+func (r *record) Checkpoint(_ int, done bits.Ranges, hashing []byte, _ int64, finished bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.file.Done, r.file.Finished = done, finished
+	r.file.Done, r.file.Hashing, r.file.Finished = done, hashing, finished
 	r.most = max(r.most, done.Len())
 	return nil
 }

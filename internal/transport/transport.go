@@ -59,9 +59,10 @@ type Transport struct {
 
 // Config is what the connections of a run go by.
 type Config struct {
-	Origin Verify                           // of the servers of the job
-	Proxy  Verify                           // of proxies that are reached over TLS
-	Find   func(*url.URL) (*url.URL, error) // the proxy for a URL; nil: none. Nil for no proxies at all
+	Origin Verify                                                            // of the servers of the job
+	Proxy  Verify                                                            // of proxies that are reached over TLS
+	Find   func(*url.URL) (*url.URL, error)                                  // the proxy for a URL; nil: none. Nil for no proxies at all
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
 }
 
 // New makes the Transport of a run.
@@ -72,7 +73,9 @@ func New(ctx context.Context, c Config) *Transport {
 	if t.find == nil {
 		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
 	}
-	t.dialer = new(net.Dialer).DialContext
+	if t.dialer = c.Dial; t.dialer == nil {
+		t.dialer = new(net.Dialer).DialContext
+	}
 	common := func(h *http.Transport) {
 		h.DialContext = t.dial
 		h.ResponseHeaderTimeout = HeaderTime

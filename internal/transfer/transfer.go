@@ -144,10 +144,11 @@ func (d *download) plan() (step, error) {
 	if err := d.reopen(); err != nil {
 		return nil, err
 	}
+	content.Start(&d.file)
 	if d.temp == nil || !d.whole() && (d.own || !d.resumable()) {
 		d.file.Reset()
+		content.Start(&d.file)
 	}
-	content.Start(&d.file)
 	d.home, d.renamed = d.file.Source, d.file.Renamed
 	if err := d.digests(); err != nil {
 		return nil, err

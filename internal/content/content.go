@@ -64,7 +64,7 @@ func Of(kind bits.JobType, f bits.FileSpec) (bits.FileSpec, error) {
 		switch {
 		case seen[m]:
 			return f, bits.Errorf(hresult.E_INVALIDARG, "cannot add %s with its mirrors: %s is there twice", f.RemoteName, m)
-		case isHTTPS(f.RemoteName) && !isHTTPS(m) && !Strong(f.Digests):
+		case HTTPS(f.RemoteName) && !HTTPS(m) && !Strong(f.Digests):
 			return f, bits.Errorf(hresult.E_INVALIDARG, "cannot add %s with its mirrors: %s is not https, and without a strong digest of the file nobody could tell what comes from there", f.RemoteName, m).
 				WithHint("give a sha256, or an https mirror")
 		}
@@ -73,7 +73,8 @@ func Of(kind bits.JobType, f bits.FileSpec) (bits.FileSpec, error) {
 	return f, nil
 }
 
-func isHTTPS(name string) bool {
+// HTTPS reports whether a URL is one of https.
+func HTTPS(name string) bool {
 	u, err := url.Parse(name)
 	return err == nil && strings.EqualFold(u.Scheme, "https")
 }

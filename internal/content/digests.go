@@ -38,6 +38,12 @@ func named(name string) (algorithm, bool) {
 	return find(func(a algorithm) bool { return name == a.name || name == a.field || slices.Contains(a.others, name) })
 }
 
+// Known reports whether there is an algorithm of the name, in any of the ways that it is written.
+func Known(name string) bool {
+	_, ok := named(name)
+	return ok
+}
+
 // Names are the names of all algorithms, the strongest first.
 func Names() (names []string) {
 	for _, a := range algorithms {
@@ -76,7 +82,7 @@ func Parse(text string) (name, value string, err error) {
 		return Check(strings.TrimSpace(text[:i]), strings.TrimSpace(text[i+1:]))
 	}
 	if name = OfLength(len(text)); name == "" {
-		return "", "", fmt.Errorf("%q is no digest: it is ALGORITHM=DIGITS, such as sha256=9f86d0...", text)
+		return "", "", fmt.Errorf("%q is no digest: it is ALGORITHM=DIGITS, such as sha256=9f86...08", text)
 	}
 	return Check(name, text)
 }

@@ -241,7 +241,7 @@ func (f *File) TransferredBytes() int64 { return f.Done.Len() }
 // Reset forgets all progress of an unfinished file: it starts over.
 func (f *File) Reset() {
 	f.Size, f.Validator, f.Done, f.Finished, f.Received = nil, nil, nil, false, 0
-	f.Hashing, f.Promised, f.Source, f.Blended = nil, nil, "", false
+	f.Hashing, f.Source, f.Blended = nil, "", false
 }
 
 // FileDetails is what few files have.
@@ -257,7 +257,6 @@ type FileDetails struct {
 	Made      bool        `json:"made,omitempty"`      // in high-performance mode: what is under the local name is the job's own
 
 	Content
-	Promised map[string]string `json:"promised_checksums,omitempty"` // what the server says that the digests are
 	Source   string            `json:"source,omitempty"`             // the mirror that it comes from; empty: the remote name
 	Dropped  []string          `json:"dropped,omitempty"`            // sources that gave bad content: they are not asked again
 	Blended  bool              `json:"blended,omitempty"`            // it comes from several sources
@@ -292,6 +291,10 @@ type Validator struct {
 	LastModified string `json:"last_modified,omitempty"` // only one that is proof together with the size
 	Modified     string `json:"modified,omitempty"`      // as the server wrote it: the time of the file
 	Size         int64  `json:"size"`                    // -1: unknown
+
+	URL      string            `json:"url,omitempty"`              // where the redirects led to, without its query, which may hold a signature
+	Encoding string            `json:"content_encoding,omitempty"` // of the bytes, which are kept as they were sent
+	Digests  map[string]string `json:"digests,omitempty"`          // of the whole as the server tells them (RFC 9530): sha256, sha512, in hexadecimal
 }
 
 // JobProgress is BG_JOB_PROGRESS, and what has merely arrived.
@@ -315,6 +318,8 @@ type JobError struct {
 	URL      string       `json:"url,omitempty"`
 	Protocol string       `json:"protocol,omitempty"` // "http" for http and https
 	At       time.Time    `json:"at"`
+
+	RetryAfter Seconds `json:"retry_after,omitempty"` // how long the server asked to be left alone
 }
 
 // Waiting says why a job is not moving, and when it will next try.

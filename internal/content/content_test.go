@@ -2,7 +2,6 @@ package content_test
 
 import (
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -50,36 +49,6 @@ func TestParse(t *testing.T) {
 		name, value, err := content.Parse(text)
 		if name != want || (err == nil) != (want != "") || want != "" && value != abc[want] {
 			t.Errorf("%q: %q %q, %v; want %q", text, name, value, err, want)
-		}
-	}
-}
-
-func TestPromised(t *testing.T) {
-	const (
-		b256 = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="
-		b512 = "3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw=="
-	)
-	for _, c := range []struct{ name, value, want string }{
-		{"Repr-Digest", "sha-256=:" + b256 + ":", "sha256"},
-		{"Repr-Digest", "sha-512=:" + b512 + ":;x=1, sha-256=:" + b256 + ":", "sha256 sha512"},
-		{"Repr-Digest", "md5=:kAFQmDzST7DWlj99KOF/cg==:", ""},
-		{"Repr-Digest", "sha-256=" + b256, ""},
-		{"Repr-Digest", "sha-256=:AAAA:", ""},
-		{"Repr-Digest", "sha-256=:" + b256, ""},
-		{"Repr-Digest", "garbage, , =, sha-256, sha-256=:" + b256 + ":", "sha256"},
-		{"Repr-Digest", strings.Repeat("x", 9000) + ", sha-256=:" + b256 + ":", ""},
-		{"Digest", "SHA-256=" + b256 + ",MD5=kAFQmDzST7DWlj99KOF/cg==", "sha256"},
-		{"Content-Digest", "sha-256=:" + b256 + ":", ""},
-		{"Content-Md5", "kAFQmDzST7DWlj99KOF/cg==", ""},
-	} {
-		got := content.Promised(http.Header{c.name: {c.value}})
-		if names := strings.Join(slices.Sorted(maps.Keys(got)), " "); names != c.want {
-			t.Errorf("%s: %s: %v, want %q", c.name, c.value, got, c.want)
-		}
-		for n, v := range got {
-			if v != abc[n] {
-				t.Errorf("%s is %s", n, v)
-			}
 		}
 	}
 }
@@ -144,19 +113,16 @@ func TestStrength(t *testing.T) {
 // FuzzText lets people, lists and servers say anything: what comes out is a content.
 func FuzzText(f *testing.F) {
 	for name, value := range abc {
-		f.Add(name+"="+value, "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:", value+"  file\n")
+		f.Add(name+"="+value, value+"  file\n")
 	}
-	f.Add("", "sha-256=:", "SHA256 (file) = 12")
-	f.Fuzz(func(t *testing.T, word, header, list string) {
+	f.Add("", "SHA256 (file) = 12")
+	f.Fuzz(func(t *testing.T, word, list string) {
 		whole := func(name, value string) {
 			if n, v, err := content.Check(name, value); err != nil || n != name || v != value {
 				t.Errorf("%q, %q: %v", name, value, err)
 			}
 		}
 		if name, value, err := content.Parse(word); err == nil {
-			whole(name, value)
-		}
-		for name, value := range content.Promised(http.Header{"Repr-Digest": {header}, "Digest": {word}}) {
 			whole(name, value)
 		}
 		if l, err := content.ReadList(strings.NewReader(list), word); err == nil {

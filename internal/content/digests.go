@@ -9,17 +9,17 @@ import (
 
 // algorithm is one row of the table, the strongest first.
 type algorithm struct {
-	name, field string // as users write it; as RFC 9530 does, if a server's word is taken for it
-	others      []string
-	size        int  // bytes
-	strong      bool // nobody can make another file of the same digest
+	name   string
+	others []string // names
+	size   int      // bytes
+	strong bool     // nobody can make another file of the same digest
 }
 
 // algorithms are all that can be asked for. What has the length of sha256 is taken for that, if nobody says what it is.
 var algorithms = []algorithm{
-	{name: "sha512", field: "sha-512", size: 64, strong: true},
+	{name: "sha512", others: []string{"sha-512"}, size: 64, strong: true},
 	{name: "sha384", others: []string{"sha-384"}, size: 48, strong: true},
-	{name: "sha256", field: "sha-256", size: 32, strong: true},
+	{name: "sha256", others: []string{"sha-256"}, size: 32, strong: true},
 	{name: "blake3", others: []string{"b3"}, size: 32, strong: true},
 	{name: "sha224", others: []string{"sha-224"}, size: 28, strong: true},
 	{name: "sha1", others: []string{"sha-1", "sha"}, size: 20},
@@ -35,7 +35,7 @@ func find(fits func(algorithm) bool) (algorithm, bool) {
 
 func named(name string) (algorithm, bool) {
 	name = strings.ToLower(name)
-	return find(func(a algorithm) bool { return name == a.name || name == a.field || slices.Contains(a.others, name) })
+	return find(func(a algorithm) bool { return name == a.name || slices.Contains(a.others, name) })
 }
 
 // Known reports whether there is an algorithm of the name, in any of the ways that it is written.

@@ -174,7 +174,6 @@ var fileProperties = []FileProperty{
 		return filled, hresult.S_OK, nil
 	}),
 	fileFact("checksums", "", "the digests that it must have, as it was added with them: hexadecimal, by algorithm; null: none", of(func(f *bits.File) any { return f.Digests })),
-	fileFact("promised_checksums", "", "the digests that its server tells (Repr-Digest, Digest): it must have them too", of(func(f *bits.File) any { return f.Promised })),
 	fileFact("mirrors", "", "other URLs of it, in the order to try", of(func(f *bits.File) any { return f.Mirrors })),
 	fileFact("dropped", "", "its sources that gave bad content: they are not asked again", of(func(f *bits.File) any { return f.Dropped })),
 	fileFact("pieces", "", `the digests of its pieces: {"algorithm":"sha256","length":262144,"hashes":[]}; null: none`, of(func(f *bits.File) any { return f.Pieces })),

@@ -53,6 +53,13 @@ func Run(names []string, written []byte, done int64) *Running {
 	return r
 }
 
+// Has reports whether every one of the digests is being computed.
+func (r *Running) Has(names []string) bool {
+	return !slices.ContainsFunc(names, func(n string) bool {
+		return !slices.ContainsFunc(r.parts, func(p part) bool { return p.name == n })
+	})
+}
+
 // Pass takes the bytes at an offset as they pass. What does not follow what was seen is left for [Running.Read].
 func (r *Running) Pass(b []byte, at int64) {
 	for i := range r.parts {

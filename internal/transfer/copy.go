@@ -61,7 +61,10 @@ func (d *download) copy() (step, error) {
 	if err := marks.wait(); failure == nil {
 		failure = err
 	}
+	d.seam = min(d.shared.seam, max(d.file.Done.Len()-d.before.Len(), 0)/8) // a server that gives little at once gives little twice
 	switch {
+	case errors.Is(failure, errOther):
+		return d.changed, nil
 	case failure != nil:
 		marks.record(false) // what has arrived stays
 		return nil, failure
@@ -90,9 +93,9 @@ func (d *download) following() (byterange.Part, error) {
 	return p, err
 }
 
-// until is the end of what is wanted of a stretch of the remote file; its start if nothing is.
+// until is the end of what is wanted of a stretch of the remote file, or of what is compared; its start if nothing is.
 func (d *download) until(r bits.Range) int64 {
-	end := r.Start
+	end := max(r.Start, min(r.End, d.again.End))
 	for _, s := range d.layout.local(r) {
 		for _, gap := range missing(&d.file, d.job.OnDemand, s.here()) {
 			end = max(end, s.there(gap).End)
@@ -150,8 +153,11 @@ func (d *download) wants(at int64, n int) (count int64) {
 	return count
 }
 
-// put writes bytes of the remote file.
+// put writes bytes of the remote file, if those among them that are there are the same.
 func (d *download) put(b []byte, at int64) error {
+	if err := d.compare(b, at); err != nil {
+		return err
+	}
 	for _, s := range d.layout.local(bits.Range{Start: at, End: at + int64(len(b))}) {
 		for _, gap := range missing(&d.file, d.job.OnDemand, s.here()) {
 			if d.file.Done.Len()+gap.End-gap.Start > d.budget {

@@ -28,7 +28,7 @@ var variants = []string{"http", "https", "h2"}
 // exchange is what both sides say: one file of testdata, whose sections docs/testing.md explains.
 type exchange struct {
 	job, have string
-	file      string // what is known of the content beforehand
+	file      string   // what is known of the content beforehand
 	only      []string // variants; all of them if there is none
 	responses []string
 	runs      []run
@@ -164,15 +164,19 @@ func play(t *testing.T, x exchange, variant, dir string) {
 	}
 	file := job.Files[0]
 	file.Temporary = local + ".tmp"
+	service := transfer.NewService()
+	service.SetSeam(0)
 	if x.have != "" {
 		var have struct {
 			bits.File
 			Text    string          `json:"text"`
 			Hashing json.RawMessage `json:"hashing"`
+			Seam    int64           `json:"seam"`
 		}
 		if err := json.Unmarshal([]byte(here(x.have)), &have); err != nil {
 			t.Fatal(err)
 		}
+		service.SetSeam(have.Seam)
 		known := file.Content
 		file.Size, file.Validator, file.Done, file.Hashing, file.FileDetails = have.Size, have.Validator, have.Done, have.Hashing, have.FileDetails
 		file.Content = known
@@ -186,7 +190,7 @@ func play(t *testing.T, x exchange, variant, dir string) {
 		rec := &record{file: file}
 		began := time.Now()
 		rt := transport.New(context.Background(), transport.Config{Origin: s.verify, Dial: s.dial})
-		err := transfer.Download(context.Background(), transfer.Client(rt, job), job, file, rec)
+		err := service.Download(context.Background(), transfer.Client(rt, job), job, file, rec)
 		took := time.Since(began)
 		rt.Close()
 		synctest.Wait()

@@ -46,7 +46,7 @@ func FuzzResponse(f *testing.F) {
 		file.Temporary = filepath.Join(t.TempDir(), "t")
 		r := &record{file: file}
 		rt := scripted{answer, new(int)}
-		err = transfer.Download(context.Background(), transfer.Client(rt, job), job, file, r)
+		err = transfer.NewService().Download(context.Background(), transfer.Client(rt, job), job, file, r)
 		if err == nil && !r.file.Finished {
 			t.Error("no error, and not finished")
 		}

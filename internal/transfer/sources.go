@@ -39,7 +39,7 @@ func (d *download) elsewhere(fault error) (step, error) {
 
 // use turns to a source; nil if it cannot go on with what is there, and that is worth more.
 func (d *download) use(source string) step {
-	d.file.Source, d.single, d.stream = source, false, false
+	d.file.Source, d.single, d.stream, d.plain = source, false, false, false
 	d.file.Renamed = len(d.file.Done) > 0 && (d.renamed || source != d.home)
 	d.guest = d.file.Renamed && d.sources.Passing()
 	if len(d.file.Done) > 0 && !d.resumable() {

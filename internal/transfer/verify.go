@@ -10,20 +10,10 @@ import (
 	"bits/internal/content"
 	"bits/internal/digest"
 	"bits/internal/tempfile"
-	"bits/internal/validator"
 )
 
 // errPiece is the cause of the error of a bad piece, which can be fetched again alone.
 var errPiece = errors.New("a piece is bad")
-
-// vouched reports whether the owner has given what the whole must be, so that bytes of several versions cannot pass for one.
-func (d *download) vouched() bool { return len(d.file.Digests) > 0 || d.file.Pieces != nil }
-
-// resumable reports whether what is there can be gone on with: a later answer can be told from one of another version, or the end can.
-func (d *download) resumable() bool {
-	v := d.file.Validator
-	return v != nil && (d.vouched() || validator.Proof(v) && (!d.file.Renamed || v.LastModified != ""))
-}
 
 // digests begins the digests that are to be computed, or goes on with those that are recorded. What cannot be gone on with is read.
 func (d *download) digests() error {
@@ -41,7 +31,15 @@ func (d *download) certain() int64 {
 }
 
 func (d *download) named() []string {
-	return slices.Concat(slices.Collect(maps.Keys(d.file.Digests)), slices.Collect(maps.Keys(d.file.Promised)))
+	return slices.Concat(slices.Collect(maps.Keys(d.file.Digests)), slices.Collect(maps.Keys(d.promised())))
+}
+
+// promised are the digests that the server tells of the file.
+func (d *download) promised() map[string]string {
+	if d.file.Validator == nil || d.file.Ranges != nil || d.job.OnDemand || d.own {
+		return nil
+	}
+	return d.file.Validator.Digests
 }
 
 func (d *download) catchUp(to int64) error {
@@ -52,14 +50,6 @@ func (d *download) catchUp(to int64) error {
 		return tempfile.Error(err, "read", d.file.Temporary)
 	}
 	return nil
-}
-
-// promise takes up what the server says of the digests of a file that begins.
-func (d *download) promise() {
-	if d.file.Promised = nil; d.file.Ranges == nil && !d.job.OnDemand && !d.own {
-		d.file.Promised = content.Promised(d.answer.Header)
-	}
-	d.sum = digest.Run(d.named(), nil, 0)
 }
 
 // unexpected is the error of a remote file that is not as large as its owner knows; nil if it is, or nobody knows.
@@ -84,12 +74,15 @@ func (d *download) verify() (step, error) {
 		return nil, err
 	}
 	size := *d.file.Size
+	if !d.sum.Has(d.named()) { // another source has told one more
+		d.sum = digest.Run(d.named(), d.sum.State(), size)
+	}
 	if err := d.catchUp(size); err != nil {
 		return nil, err
 	}
 	got := d.sum.Sums(size)
 	err := d.unexpected(size)
-	for _, want := range []map[string]string{d.file.Promised, d.file.Digests} {
+	for _, want := range []map[string]string{d.promised(), d.file.Digests} {
 		if differ := content.Compare(want, got); len(differ) > 0 {
 			name := differ[0]
 			err = d.fault(hresult.BG_E_VALIDATION_FAILED, "its %s is %s, and should be %s", name, got[name], want[name])

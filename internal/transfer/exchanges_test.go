@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"bits"
+	"bits/hresult"
 	"bits/internal/contract"
 	"bits/internal/retry"
 	"bits/internal/transfer"
@@ -36,8 +38,8 @@ type exchange struct {
 
 // run is one run of the job: it ends with the file, or with an error.
 type run struct {
-	requests                                                   []string
-	want, kept, error, then, remote, took, modified, lines, of *string
+	requests                                                         []string
+	want, kept, error, then, remote, took, modified, lines, of, next *string
 }
 
 func read(t *testing.T, name string) exchange {
@@ -54,7 +56,7 @@ func read(t *testing.T, name string) exchange {
 			x.runs = append(x.runs, run{})
 			r = &x.runs[len(x.runs)-1]
 		}
-		said := map[string]**string{"want": &r.want, "kept": &r.kept, "error": &r.error, "then": &r.then, "remote": &r.remote, "took": &r.took, "modified": &r.modified, "headers": &r.lines, "connections": &r.of}
+		said := map[string]**string{"want": &r.want, "kept": &r.kept, "error": &r.error, "then": &r.then, "remote": &r.remote, "took": &r.took, "modified": &r.modified, "headers": &r.lines, "connections": &r.of, "next": &r.next}
 		switch f.Name {
 		case "only":
 			names, why, _ := strings.Cut(line, ": ")
@@ -118,7 +120,7 @@ func (r *record) Received(int, int64) {}
 
 func TestExchanges(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(names) < 100 {
+	if err != nil || len(names) < 300 {
 		t.Fatal(len(names), err)
 	}
 	for _, name := range names {
@@ -231,8 +233,10 @@ func play(t *testing.T, x exchange, variant, dir string) {
 		if r.error != nil {
 			if err == nil {
 				t.Errorf("no error, want %s", *r.error)
-			} else if got := fate(job, err); got != *r.error {
+			} else if got, delay := fate(job, err); got != *r.error {
 				t.Errorf("error %s (%v), want %s", got, err, *r.error)
+			} else {
+				same("next try", delay.String(), r.next)
 			}
 			none := ""
 			if r.kept == nil {
@@ -267,14 +271,15 @@ func play(t *testing.T, x exchange, variant, dir string) {
 
 func ptr[T any](v T) *T { return &v }
 
-// fate is what becomes of a job with an error: its state, and the context, code and name of the error.
-func fate(job *bits.Job, err error) string {
+// fate is what becomes of a job with an error: its state, and the context, code and name of the error; and when it is tried again.
+func fate(job *bits.Job, err error) (string, time.Duration) {
 	e := bits.AsError(err)
-	fault := retry.Fault{Err: err, Code: e.Code, Final: job.HTTPMethod != contract.DefaultMethod(job.Type)}
 	now := *job
-	state := bits.StateError
-	if _, again := retry.Next(&now, fault, time.Now()); again {
-		state = bits.StateTransientError
+	now.Error = &bits.JobError{Code: e.Code, RetryAfter: e.After}
+	fault := retry.Fault{Err: err, Code: e.Code, Final: job.HTTPMethod != contract.DefaultMethod(job.Type), Again: e.Code == hresult.FromHTTPStatus(http.StatusTooManyRequests) && !job.Strict}
+	state, delay := bits.StateError, time.Duration(0)
+	if at, again := retry.Next(&now, fault, time.Now()); again {
+		state, delay = bits.StateTransientError, time.Until(at)
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s", state, strings.TrimPrefix(e.Context.String(), "BG_ERROR_CONTEXT_"), e.Code, e.Code.Name()))
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s", state, strings.TrimPrefix(e.Context.String(), "BG_ERROR_CONTEXT_"), e.Code, e.Code.Name())), delay
 }

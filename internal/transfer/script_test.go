@@ -3,7 +3,6 @@ package transfer_test
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -192,7 +191,7 @@ func (a *answer) head(text string, say func(head string, whole bool)) (body stri
 			case lower == "content-length":
 				fmt.Sscan(value, &a.length)
 			case lower == "transfer-encoding":
-				a.chunked = strings.Contains(value, "chunked")
+				a.chunked = strings.Contains(strings.ToLower(value), "chunked")
 				a.crlf = a.crlf || a.chunked
 			case lower == "content-type":
 				a.crlf = a.crlf || strings.HasPrefix(value, "multipart/byteranges")
@@ -249,10 +248,15 @@ func (s *server) talk(c *line) {
 			case "raw":
 				io.WriteString(c, repeat("<1*"+do.text+">"))
 				told = true
+			case "end": // the length has said so
 			case "open":
 				open, told = true, true
 			case "wait":
-				time.Sleep(duration(s.t, do.text))
+				select {
+				case <-time.After(duration(s.t, do.text)):
+				case <-c.under.gone:
+					return
+				}
 			case "silence":
 				io.Copy(io.Discard, r)
 				return
@@ -463,10 +467,10 @@ func (s *server) answer(f *frames, stream uint32, a *answer, all []step, gone ch
 			var kind, flags uint8
 			var id uint32
 			var text string
-			fmt.Sscan(do.text, &kind, &flags, &id, &text)
-			f.write(func() error {
-				return f.WriteRawFrame(http2.FrameType(kind), http2.Flags(flags), id, []byte(cmp.Or(strings.Trim(text, `"`), "")))
-			})
+			if _, err := fmt.Sscanf(do.text, "%d %d %d %q", &kind, &flags, &id, &text); err != nil {
+				s.t.Error(do.text, err)
+			}
+			f.write(func() error { return f.WriteRawFrame(http2.FrameType(kind), http2.Flags(flags), id, []byte(text)) })
 		default:
 			s.t.Errorf("HTTP/2 has no step %q", do.do)
 		}

@@ -253,7 +253,6 @@ func (d *download) request() (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer.Body = watch(answer.Body)
 	d.answer = answer
 	d.file.ResponseHeaders = headersOf(answer)
 	return d.check, nil

@@ -35,13 +35,17 @@ func (w *wire) do(change func()) {
 // end is one end of a connection.
 type end struct {
 	in, out *wire
+	peer    *end
+	gone    chan bool // closed when the other end is
 	mu      sync.Mutex
 	closed  bool
 }
 
 func connection() (client, server *end) {
 	up, down := newWire(), newWire()
-	return &end{in: down, out: up}, &end{in: up, out: down}
+	client, server = &end{in: down, out: up, gone: make(chan bool)}, &end{in: up, out: down, gone: make(chan bool)}
+	client.peer, server.peer = server, client
+	return client, server
 }
 
 func (e *end) Read(p []byte) (int, error) {
@@ -88,6 +92,7 @@ func (e *end) finish(how error) error {
 		e.closed = true
 		e.out.do(func() { e.out.end = how })
 		e.in.do(func() { e.in.deaf = true })
+		close(e.peer.gone)
 	}
 	return nil
 }

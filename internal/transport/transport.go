@@ -16,6 +16,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"time"
@@ -103,11 +104,25 @@ func New(ctx context.Context, c Config) *Transport {
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
-		return t.plain.RoundTrip(r)
+		return trip(&t.plain, r)
 	}
-	answer, err := t.secure.RoundTrip(r)
+	answer, err := trip(&t.secure, r)
 	if err != nil {
 		err = t.refusal(r.Context(), net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443")), err)
+	}
+	return answer, err
+}
+
+// trip sends a request, and once more if what came over a connection that was in use before is no answer: bytes too many behind the
+// answer before are none.
+func trip(h *http.Transport, r *http.Request) (*http.Response, error) {
+	used := false
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { used = c.Reused }})
+	answer, err := h.RoundTrip(r.WithContext(ctx))
+	if err != nil && used && noHTTP(err) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		answer, err = h.RoundTrip(r)
+	} else if err == nil {
+		answer.Request = r
 	}
 	return answer, err
 }

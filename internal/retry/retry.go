@@ -4,6 +4,7 @@ package retry
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"bits"
@@ -35,6 +36,18 @@ func Delay(j *bits.Job) time.Duration {
 	return delay + time.Duration(rand.Float64()*jitter*float64(delay))
 }
 
+// Unanswered reports whether a code says that no server was heard: another network may change that.
+func Unanswered(c hresult.Code) bool { return slices.Contains(unanswered, c) }
+
+var unanswered = []hresult.Code{
+	hresult.BG_E_NETWORK_DISCONNECTED, hresult.ERROR_WINHTTP_CANNOT_CONNECT, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED,
+	hresult.ERROR_WINHTTP_TIMEOUT,
+}
+
+// offline is the first delay of a job that found no network. It is queued when one comes; so this is for a wrong guess only, and doubles
+// until it is as long as every other delay.
+const offline = 5 * time.Second
+
 // ErrGaveUp is the cause in an error that ends the patience of a job.
 var ErrGaveUp = errors.New("there was no progress for too long")
 
@@ -58,5 +71,9 @@ func Next(j *bits.Job, f Fault, now time.Time) (at time.Time, again bool) {
 	if !Deadline(j).After(now) {
 		return time.Time{}, false
 	}
-	return now.Add(Delay(j)), true
+	delay := Delay(j)
+	if f.Code == hresult.BG_E_NETWORK_DISCONNECTED {
+		delay = min(delay, offline<<min(max(j.Failures-1, 0), 16))
+	}
+	return now.Add(delay), true
 }

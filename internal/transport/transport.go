@@ -16,6 +16,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -34,6 +35,9 @@ const (
 	alertTime     = time.Second
 	readSize      = 256 << 10 // few large reads under TLS halve the CPU time
 )
+
+// keepAlive notices a path that has gone silent within a minute, also where no byte is awaited soon.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}
 
 // Verify checks the certificate of an endpoint (name:port) during the handshake.
 type Verify func(ctx context.Context, endpoint string, cs tls.ConnectionState) error
@@ -55,6 +59,7 @@ type Transport struct {
 	closed bool
 	conns  map[net.Conn]bool
 	dials  sync.WaitGroup
+	asking int // dials that have no connection yet
 }
 
 // Config is what the connections of a run go by.
@@ -72,7 +77,7 @@ func New(ctx context.Context, c Config) *Transport {
 	if t.find == nil {
 		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
 	}
-	t.dialer = new(net.Dialer).DialContext
+	t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
 	common := func(h *http.Transport) {
 		h.DialContext = t.dial
 		h.ResponseHeaderTimeout = HeaderTime
@@ -163,7 +168,9 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	defer end()
 	ctx, cancel := context.WithTimeout(ctx, ConnectTime)
 	defer cancel()
+	t.count(1)
 	conn, err := t.dialer(ctx, network, addr)
+	t.count(-1)
 	if err != nil {
 		return nil, err
 	}
@@ -176,6 +183,36 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	c := &tracked{Conn: conn, t: t}
 	t.conns[c] = true
 	return c, nil
+}
+
+func (t *Transport) count(by int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asking += by
+}
+
+// Dialing reports whether a connection is being made: a name resolved, or an answer awaited.
+func (t *Transport) Dialing() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.asking > 0
+}
+
+// From reports whether there is a connection from one of these addresses of this machine to another machine.
+func (t *Transport) From(is func(netip.Addr) bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.conns {
+		local, ok := c.LocalAddr().(*net.TCPAddr)
+		remote, known := c.RemoteAddr().(*net.TCPAddr)
+		if !ok || !known || local.IP.IsLoopback() || local.IP.Equal(remote.IP) {
+			continue
+		}
+		if is(local.AddrPort().Addr().Unmap().WithZone("")) {
+			return true
+		}
+	}
+	return false
 }
 
 // tracked forgets itself when it is closed.

@@ -119,7 +119,7 @@ func contains(texts ...string) func(error) bool {
 func offline(err error) bool {
 	var op *net.OpError
 	silent := errors.As(err, &op) && op.Op == "dial" && timeout(err)
-	for _, fits := range []func(error) bool{noName, is(syscall.ENETUNREACH), is(syscall.EHOSTUNREACH), is(syscall.EADDRNOTAVAIL)} {
+	for _, fits := range []func(error) bool{is(errOffline), noName, is(syscall.ENETUNREACH), is(syscall.EHOSTUNREACH), is(syscall.EADDRNOTAVAIL)} {
 		silent = silent || fits(err)
 	}
 	return silent && !netmon.Online()

@@ -13,7 +13,6 @@ import (
 	"bits/internal/netmon"
 	"bits/internal/queue"
 	"bits/internal/retry"
-	"bits/internal/transport"
 )
 
 // networks tells runs and jobs what has become of the networks of this machine.
@@ -24,18 +23,24 @@ type networks struct {
 	log   *slog.Logger
 
 	mu   sync.Mutex
-	runs map[*queue.Run]*transport.Transport
+	runs map[*queue.Run]connections
+}
+
+// connections are those of a run.
+type connections interface {
+	Dialing() bool                   // one is being made
+	From(func(netip.Addr) bool) bool // there is one from such an address of this machine to another machine
 }
 
 func newNetworks(q *queue.Queue, log *slog.Logger) *networks {
-	return &networks{queue: q, log: log, runs: map[*queue.Run]*transport.Transport{}}
+	return &networks{queue: q, log: log, runs: map[*queue.Run]connections{}}
 }
 
 // follow has the run stopped when its connections are dead, until forget is called.
-func (n *networks) follow(run *queue.Run, t *transport.Transport) (forget func()) {
+func (n *networks) follow(run *queue.Run, c connections) (forget func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.runs[run] = t
+	n.runs[run] = c
 	return func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -61,10 +66,10 @@ func (n *networks) changed(c netmon.Change) {
 	runs := maps.Clone(n.runs)
 	n.mu.Unlock()
 	dead := func(a netip.Addr) bool { return c.Slept || slices.Contains(c.Gone, a) }
-	for run, t := range runs {
+	for run, its := range runs {
 		switch {
 		case c.Again, !run.Resumable(): // a connection may live longer than its address; what would start over is left to its patience
-		case !t.Dialing() && !t.From(dead):
+		case !its.Dialing() && !its.From(dead):
 		case c.Online:
 			run.Stop() // it goes on at once, over another connection
 		default:

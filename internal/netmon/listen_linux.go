@@ -20,7 +20,7 @@ func listen(tell func(event)) (stop func(), err error) {
 			f.Close()
 		}
 	}
-	for _, source := range []func(func(event)) (*os.File, func([]byte), error){links, clock, resolver} {
+	for _, source := range []func(func(event)) (*os.File, func([]byte), error){links, clock, resolver("/etc/resolv.conf")} {
 		f, heard, err := source(tell)
 		if err != nil {
 			stop()
@@ -119,31 +119,39 @@ func asleep() time.Duration {
 }
 
 // resolver tells when the list of name servers changes: the file, what a link of that name leads to, and what replaces either.
-func resolver(tell func(event)) (*os.File, func([]byte), error) {
-	const path = "/etc/resolv.conf"
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
-		return nil, nil, os.NewSyscallError("inotify_init", err)
-	}
-	watch := func() {
-		// A file of that name that is not there, or is no file, is waited for.
-		unix.InotifyAddWatch(fd, path, unix.IN_CLOSE_WRITE)
-		unix.InotifyAddWatch(fd, filepath.Dir(path), unix.IN_CREATE|unix.IN_MOVED_TO)
-		if to, err := filepath.EvalSymlinks(path); err == nil && to != path {
-			unix.InotifyAddWatch(fd, filepath.Dir(to), unix.IN_CREATE|unix.IN_MOVED_TO)
+func resolver(path string) func(func(event)) (*os.File, func([]byte), error) {
+	return func(tell func(event)) (*os.File, func([]byte), error) {
+		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+		if err != nil {
+			return nil, nil, os.NewSyscallError("inotify_init", err)
 		}
-	}
-	watch()
-	return os.NewFile(uintptr(fd), "inotify"), func(b []byte) {
-		for len(b) >= unix.SizeofInotifyEvent {
-			mask, size := binary.NativeEndian.Uint32(b[4:]), int(binary.NativeEndian.Uint32(b[12:]))
-			b = b[unix.SizeofInotifyEvent:]
-			name := string(bytes.TrimRight(b[:min(size, len(b))], "\x00"))
-			b = b[min(size, len(b)):]
-			if mask&unix.IN_CLOSE_WRITE != 0 || name == "resolv.conf" || name == "stub-resolv.conf" {
+		var names []string // that count in the folders
+		watch := func() {
+			names = []string{filepath.Base(path)}
+			to, _ := filepath.EvalSymlinks(path)
+			for _, p := range []string{path, to} {
+				if p == "" {
+					continue // what is not there is waited for in its folder
+				}
+				names = append(names, filepath.Base(p))
+				unix.InotifyAddWatch(fd, p, unix.IN_CLOSE_WRITE) // beside the folder: it may be mounted from elsewhere
+				unix.InotifyAddWatch(fd, filepath.Dir(p), unix.IN_CREATE|unix.IN_MOVED_TO)
+			}
+		}
+		watch()
+		return os.NewFile(uintptr(fd), "inotify"), func(b []byte) {
+			changed := false
+			for len(b) >= unix.SizeofInotifyEvent {
+				mask, size := binary.NativeEndian.Uint32(b[4:]), int(binary.NativeEndian.Uint32(b[12:]))
+				b = b[unix.SizeofInotifyEvent:]
+				name := string(bytes.TrimRight(b[:min(size, len(b))], "\x00"))
+				b = b[min(size, len(b)):]
+				changed = changed || mask&unix.IN_CLOSE_WRITE != 0 || slices.Contains(names, name)
+			}
+			if changed {
 				watch()
 				tell(routed)
 			}
-		}
-	}, nil
+		}, nil
+	}
 }

@@ -30,6 +30,7 @@ var variants = []string{"http", "https", "h2"}
 // exchange is what both sides say: one file of testdata, whose sections docs/testing.md explains.
 type exchange struct {
 	job, have string
+	file      string   // what is known of the content beforehand
 	only      []string // variants; all of them if there is none
 	responses []string
 	runs      []run
@@ -67,6 +68,8 @@ func read(t *testing.T, name string) exchange {
 			x.job = text
 		case "have":
 			x.have = text
+		case "file":
+			x.file = text
 		case "request":
 			r.requests = append(r.requests, line)
 		case "response":
@@ -96,10 +99,10 @@ func (r *record) Contact(f bits.File, _ bool) error {
 	return nil
 }
 
-func (r *record) Checkpoint(_ int, done bits.Ranges, size int64, finished bool) error {
+func (r *record) Checkpoint(_ int, done bits.Ranges, hashing []byte, size int64, finished bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.file.Done, r.file.Finished = done, finished
+	r.file.Done, r.file.Hashing, r.file.Finished = done, hashing, finished
 	if finished {
 		r.file.Size = &size
 	}
@@ -150,7 +153,14 @@ func play(t *testing.T, x exchange, variant, dir string) {
 			t.Fatal(err)
 		}
 	}
-	job, err := contract.NewJob(bits.Spec{Properties: properties, Files: []bits.FileSpec{{RemoteName: origin + "/f", LocalName: local}}}, contract.Caller{})
+	spec := bits.FileSpec{}
+	if x.file != "" {
+		if err := json.Unmarshal([]byte(here(x.file)), &spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spec.RemoteName, spec.LocalName = origin+"/f", local
+	job, err := contract.NewJob(bits.Spec{Properties: properties, Files: []bits.FileSpec{spec}}, contract.Caller{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,14 +171,17 @@ func play(t *testing.T, x exchange, variant, dir string) {
 	if x.have != "" {
 		var have struct {
 			bits.File
-			Text string `json:"text"`
-			Seam int64  `json:"seam"`
+			Text    string          `json:"text"`
+			Hashing json.RawMessage `json:"hashing"`
+			Seam    int64           `json:"seam"`
 		}
 		if err := json.Unmarshal([]byte(here(x.have)), &have); err != nil {
 			t.Fatal(err)
 		}
 		service.SetSeam(have.Seam)
-		file.Size, file.Validator, file.Done, file.FileDetails = have.Size, have.Validator, have.Done, have.FileDetails
+		known := file.Content
+		file.Size, file.Validator, file.Done, file.Hashing, file.FileDetails = have.Size, have.Validator, have.Done, have.Hashing, have.FileDetails
+		file.Content = known
 		if have.Text != "" {
 			if err := os.WriteFile(file.Temporary, []byte(have.Text), 0o600); err != nil {
 				t.Fatal(err)
@@ -205,7 +218,7 @@ func play(t *testing.T, x exchange, variant, dir string) {
 		same("time", took.String(), r.took)
 		if r.then != nil {
 			details := file.FileDetails
-			details.Ranges, details.Volume = nil, ""
+			details.Ranges, details.Volume, details.Content = nil, "", bits.Content{}
 			text, _ := json.Marshal(details)
 			same("recorded", string(text), r.then)
 		}

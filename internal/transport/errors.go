@@ -12,6 +12,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/netmon"
 )
 
 // faults maps what goes wrong between us and a server to codes; the first row that fits decides.
@@ -121,23 +122,10 @@ func contains(texts ...string) func(error) bool {
 func offline(err error) bool {
 	var op *net.OpError
 	silent := errors.As(err, &op) && op.Op == "dial" && timeout(err)
-	if !silent && !noName(err) && !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EHOSTUNREACH) {
-		return false
+	for _, fits := range []func(error) bool{is(errOffline), noName, is(syscall.ENETUNREACH), is(syscall.EHOSTUNREACH), is(syscall.EADDRNOTAVAIL)} {
+		silent = silent || fits(err)
 	}
-	all, err := net.Interfaces()
-	const running = net.FlagUp | net.FlagRunning
-	for _, i := range all {
-		if i.Flags&running != running || i.Flags&net.FlagLoopback != 0 {
-			continue
-		}
-		addrs, _ := i.Addrs()
-		for _, a := range addrs {
-			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
-				return false
-			}
-		}
-	}
-	return err == nil
+	return silent && !netmon.Online()
 }
 
 func noName(err error) bool {

@@ -134,10 +134,10 @@ func TestDisconnectedAndNoEvent(t *testing.T) {
 		if _, err := q.Create(contract.Caller{Owner: ipc.Self().Owner}, bits.Spec{Resume: true, Files: []bits.FileSpec{{RemoteName: "http://origin/x", LocalName: filepath.Join(dir, "x")}}}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(24 * time.Hour)
+		time.Sleep(6 * time.Hour)
 		synctest.Wait()
-		if len(at) < 100 || len(at) > 160 || at[1] != 5 || at[2] != 15 || at[3] != 35 {
-			t.Errorf("%d tries in a day, at %v", len(at), at[:min(5, len(at))])
+		if len(at) < 36 || len(at) > 44 || at[1] != 5 || at[2] != 15 || at[3] != 35 {
+			t.Errorf("%d tries in six hours, at %v", len(at), at[:min(5, len(at))])
 		}
 		cancel()
 		<-done

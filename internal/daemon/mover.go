@@ -27,6 +27,8 @@ type mover struct {
 	crls *certcheck.CRLCache
 	hub  *notify.Hub
 	nets *networks
+
+	transfers *transfer.Service
 }
 
 func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
@@ -92,7 +94,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 			}
 		}
 		current.Store(&f)
-		if err := transfer.Download(ctx, client, job, f, run); err != nil {
+		if err := m.transfers.Download(ctx, client, job, f, run); err != nil {
 			return f.Number, err
 		}
 	}

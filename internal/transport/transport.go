@@ -16,6 +16,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"sync"
@@ -66,9 +67,10 @@ type Transport struct {
 
 // Config is what the connections of a run go by.
 type Config struct {
-	Origin Verify                           // of the servers of the job
-	Proxy  Verify                           // of proxies that are reached over TLS
-	Find   func(*url.URL) (*url.URL, error) // the proxy for a URL; nil: none. Nil for no proxies at all
+	Origin Verify                                                            // of the servers of the job
+	Proxy  Verify                                                            // of proxies that are reached over TLS
+	Find   func(*url.URL) (*url.URL, error)                                  // the proxy for a URL; nil: none. Nil for no proxies at all
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
 }
 
 // New makes the Transport of a run.
@@ -79,7 +81,9 @@ func New(ctx context.Context, c Config) *Transport {
 	if t.find == nil {
 		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
 	}
-	t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
+	if t.dialer = c.Dial; t.dialer == nil {
+		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
+	}
 	common := func(h *http.Transport) {
 		h.DialContext = t.dial
 		h.ResponseHeaderTimeout = HeaderTime
@@ -107,11 +111,25 @@ func New(ctx context.Context, c Config) *Transport {
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
-		return t.plain.RoundTrip(r)
+		return trip(&t.plain, r)
 	}
-	answer, err := t.secure.RoundTrip(r)
+	answer, err := trip(&t.secure, r)
 	if err != nil {
 		err = t.refusal(r.Context(), net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443")), err)
+	}
+	return answer, err
+}
+
+// trip sends a request, and once more if what came over a connection that was in use before is no answer: bytes too many behind the
+// answer before are none.
+func trip(h *http.Transport, r *http.Request) (*http.Response, error) {
+	used := false
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { used = c.Reused }})
+	answer, err := h.RoundTrip(r.WithContext(ctx))
+	if err != nil && used && noHTTP(err) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		answer, err = h.RoundTrip(r)
+	} else if err == nil {
+		answer.Request = r
 	}
 	return answer, err
 }

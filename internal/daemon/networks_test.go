@@ -30,6 +30,8 @@ func (c connected) From(is func(netip.Addr) bool) bool { return c.from.IsValid()
 func TestChangedNetworks(t *testing.T) {
 	lan, wifi := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
 	status503 := bits.Errorf(hresult.FromHTTPStatus(503), "cannot fetch it: it is busy").In(bits.ContextRemoteFile)
+	later := bits.Errorf(hresult.FromHTTPStatus(503), "cannot fetch it: it is busy").In(bits.ContextRemoteFile)
+	later.After = 60
 	timeout := bits.Errorf(hresult.ERROR_WINHTTP_TIMEOUT, "cannot fetch it: no answer").In(bits.ContextRemoteFile)
 	for name, c := range map[string]struct {
 		from   netip.Addr // of its connection; none: it dials
@@ -51,6 +53,7 @@ func TestChangedNetworks(t *testing.T) {
 		"it had failed, and slept":              {fails: timeout, change: netmon.Change{Online: true, Slept: true}, runs: 1, state: bits.StateTransientError},
 		"arrival, after no answer":              {fails: timeout, change: netmon.Change{Online: true, Arrived: true}, runs: 2, state: bits.StateTransferring},
 		"arrival, after 503":                    {fails: status503, change: netmon.Change{Online: true, Arrived: true}, runs: 2, state: bits.StateTransferring},
+		"arrival, after 503 and Retry-After":    {fails: later, change: netmon.Change{Online: true, Arrived: true}, runs: 1, state: bits.StateTransientError},
 		"again, after no answer":                {fails: timeout, change: netmon.Change{Online: true, Again: true}, runs: 2, state: bits.StateTransferring},
 		"again, after 503":                      {fails: status503, change: netmon.Change{Online: true, Again: true}, runs: 1, state: bits.StateTransientError},
 		"again, while it runs":                  {from: lan, change: netmon.Change{Online: true, Again: true}, runs: 1, state: bits.StateTransferring},

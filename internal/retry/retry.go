@@ -62,8 +62,13 @@ func Delay(j *bits.Job) time.Duration {
 	return delay
 }
 
-// Unanswered reports whether a code says that no server was heard: another network may change that.
-func Unanswered(c hresult.Code) bool { return slices.Contains(unanswered, c) }
+// Asked reports whether a server has asked to be left alone for longer than until now.
+func Asked(e *bits.JobError, now time.Time) bool {
+	return e.At.Add(min(e.RetryAfter.Duration(), maxAfter)).After(now)
+}
+
+// Unanswered reports whether an error says that no server was heard: another network may change that.
+func Unanswered(e *bits.JobError) bool { return slices.Contains(unanswered, e.Code) }
 
 var unanswered = []hresult.Code{
 	hresult.BG_E_NETWORK_DISCONNECTED, hresult.ERROR_WINHTTP_CANNOT_CONNECT, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED,

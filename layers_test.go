@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"bits/hresult", "bits/internal/ipc", "bits/internal/pki"},
 	{"bits"},
 	{"bits/internal/remotename"},
-	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy"},
+	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy", "bits/internal/joblog"},
 	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/store", "bits/internal/notify", "bits/internal/start"},
 	{"bits/internal/access"},
 	{"bits/client", "bits/internal/transport", "bits/internal/progress"},

@@ -20,6 +20,7 @@ import (
 	"bits/internal/access"
 	"bits/internal/contract"
 	"bits/internal/ipc"
+	"bits/internal/joblog"
 	"bits/internal/notify"
 	"bits/internal/retry"
 	"bits/internal/store"
@@ -168,6 +169,7 @@ func (q *Queue) Create(by contract.Caller, spec bits.Spec) (*bits.Job, error) {
 		delete(q.jobs, j.ID)
 		return nil, err
 	}
+	q.log(j, "created")
 	return q.live(q.jobs[j.ID]), nil
 }
 
@@ -316,6 +318,9 @@ func (q *Queue) install(e *entry, j *bits.Job) {
 	if !arrived(e.job, j) {
 		e.changes++
 	}
+	if j.State != e.job.State {
+		q.log(j, joblog.StateText(j))
+	}
 	e.job = j
 	q.hub.Wake()
 }
@@ -396,6 +401,7 @@ func (q *Queue) Expire() (next time.Time) {
 	if now.Sub(q.pruned) > time.Hour {
 		q.pruned = now
 		q.store.PruneEvents(context.Background(), now.Add(-bits.InactivityTimeout), 100_000)
+		q.store.PruneLogs(context.Background(), now.Add(-joblog.Kept), joblog.MaxTotal)
 	}
 	return next
 }

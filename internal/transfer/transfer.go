@@ -22,6 +22,7 @@ import (
 	"bits/hresult"
 	"bits/internal/byterange"
 	"bits/internal/contract"
+	"bits/internal/joblog"
 	"bits/internal/remotename"
 	"bits/internal/tempfile"
 	"bits/internal/transport"
@@ -49,6 +50,8 @@ type Reporter interface {
 	Answered(headers string)
 	// Received tells how many bytes have arrived.
 	Received(file int, n int64)
+	// Log adds a line to the log of the job, without what is secret in it.
+	Log(kind string, file int, format string, args ...any)
 }
 
 // step is one step of a transfer; it returns the next one, nil at the end.
@@ -136,6 +139,7 @@ func (d *download) plan() (step, error) {
 	case d.temp != nil && d.whole():
 		return d.finish, nil // only the record was missing
 	case d.temp == nil || d.own || !validator.Proof(d.file.Validator) || d.file.Renamed && d.file.Validator.LastModified == "":
+		d.log(len(d.file.Done) > 0, "starts over: the temporary file is gone, or nothing proves the version that was begun")
 		d.file.Reset()
 	}
 	if d.strict && len(d.file.Done) == 0 {
@@ -231,6 +235,7 @@ func (d *download) request() (step, error) {
 	default:
 		header.Set("If-Range", v.LastModified)
 	}
+	d.log(len(d.file.Done) > 0, "goes on with %d bytes that are there, if it is the same version still (%s)", d.file.Done.Len(), header.Get("If-Range"))
 	answer, err := d.do(cmp.Or(d.job.HTTPMethod, http.MethodGet), header)
 	if err != nil {
 		return nil, err
@@ -301,6 +306,13 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 func (d *download) original(name string) {
 	if d.file.Original == "" {
 		d.file.Original = name
+	}
+}
+
+// log tells the owner what was decided about what is there already.
+func (d *download) log(when bool, format string, args ...any) {
+	if when {
+		d.report.Log(joblog.Resume, d.file.Number, format, args...)
 	}
 }
 
@@ -391,5 +403,6 @@ func (d *download) finish() (step, error) {
 		return nil, err
 	}
 	marks := checkpoints{d: d}
+	d.report.Log(joblog.File, d.file.Number, "is whole: %d bytes", *d.file.Size)
 	return nil, marks.record(true)
 }

@@ -99,6 +99,8 @@ func (r *record) Checkpoint(_ int, done bits.Ranges, _ int64, finished bool) err
 
 func (r *record) Answered(string) {}
 
+func (r *record) Log(string, int, string, ...any) {}
+
 func (r *record) Received(int, int64) {}
 
 // matter are the headers that a request is compared by.

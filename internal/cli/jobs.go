@@ -183,8 +183,11 @@ it has. The exit code is 0 if all have all the files they were made for, else th
 				}
 				ids = append(ids, j.ID)
 			}
+			began := time.Now()
 			return a.Each(ctx, ids, func(j *bits.Job) error {
+				end := a.Trace(ctx, began, j.ID)
 				j, err := a.Settled(ctx, j.ID)
+				end()
 				if err != nil {
 					return err
 				}
@@ -198,11 +201,15 @@ it has. The exit code is 0 if all have all the files they were made for, else th
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "wait no longer than this; 0: for ever")
+	a.verbose(cmd, traced)
 	return cmd
 }
 
+// traced is what -v does in commands that wait.
+const traced = "print connections and the heads of requests and answers to standard error, as curl does; secrets are hidden"
+
 func (a app) watchCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "watch [JOB]", Short: "Print what happens to the jobs, or to one, until Ctrl-C or its end", Args: console.Arguments(cobra.MaximumNArgs(1)),
 		Long: `Print each state that the jobs, or one of them, enter, and how far they are: into a file or a pipe at most every five seconds.
 With --json every event of the local API is printed.`,
@@ -218,6 +225,9 @@ With --json every event of the local API is printed.`,
 					return err
 				}
 				id = j.ID
+				defer a.Trace(ctx, time.Now(), id)()
+			} else if a.Verbose {
+				return console.Usagef("-v goes with the name of a job")
 			}
 			since := int64(client.Now)
 			shown := map[string]time.Time{} // the last progress of each job that was printed
@@ -242,6 +252,8 @@ With --json every event of the local API is printed.`,
 			})
 		},
 	}
+	a.verbose(cmd, traced)
+	return cmd
 }
 
 // watchEvery is the time between two lines of progress of a job in a log.

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -92,10 +93,10 @@ func BeginText(j *bits.Job, p bits.JobProgress) string {
 	return text
 }
 
-// EndText says how a run ended.
+// EndText says how a run ended. An error with a code is that of the state that follows, and said there.
 func EndText(p bits.JobProgress, took time.Duration, err error) string {
 	text := fmt.Sprintf("ends after %s: %s", took.Round(time.Millisecond), reached(p))
-	if err != nil {
+	if coded := new(bits.Error); err != nil && !errors.As(err, &coded) {
 		text += "; " + err.Error()
 	}
 	return text

@@ -112,7 +112,8 @@ func (m Mask) Text(s string) string {
 			n = len(s)
 		}
 		if word := s[:n]; strings.Contains(word, "://") || strings.Contains(word, "?") {
-			out.WriteString(URL(word))
+			bare := strings.TrimRight(word, ".,:;)") // of a sentence
+			out.WriteString(URL(bare) + word[len(bare):])
 		} else {
 			out.WriteString(word)
 		}
@@ -168,8 +169,6 @@ func URL(s string) string {
 		switch {
 		case ok && value != "" && plainName.MatchString(name):
 			parts = append(parts, name+"="+Hidden)
-		case strings.Trim(part, ".,:)") == "": // the end of a sentence
-			parts = append(parts, part)
 		default:
 			parts = append(parts, Hidden)
 		}
@@ -187,7 +186,7 @@ func server(rest string) string {
 	if _, after, ok := cutLast(host, "@"); ok {
 		return Hidden + "@" + after + path
 	}
-	if name := strings.TrimRight(host, ".,:)"); strings.Contains(name, ":") && !strings.HasPrefix(name, "[") && !portOrNone.MatchString(name) {
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") && !portOrNone.MatchString(host) {
 		return Hidden
 	}
 	return rest

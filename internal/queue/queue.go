@@ -25,6 +25,7 @@ import (
 	"bits/internal/retry"
 	"bits/internal/store"
 	"bits/internal/tempfile"
+	"bits/internal/wire"
 )
 
 // Kept is how long a final job can still be looked at by its id.
@@ -157,6 +158,7 @@ func (q *Queue) Create(by contract.Caller, spec bits.Spec) (*bits.Job, error) {
 		return nil, err
 	}
 	q.jobs[j.ID] = &entry{job: j}
+	q.log(j, "created")
 	err = q.locked(j.ID, func(j *bits.Job, c *store.Change) error {
 		c.Files = all(j.Files)
 		c.Events = append(c.Events, stateEvent(j))
@@ -169,7 +171,6 @@ func (q *Queue) Create(by contract.Caller, spec bits.Spec) (*bits.Job, error) {
 		delete(q.jobs, j.ID)
 		return nil, err
 	}
-	q.log(j, "created")
 	return q.live(q.jobs[j.ID]), nil
 }
 
@@ -345,10 +346,7 @@ func (q *Queue) observed(id string, f func(*bits.Job, *store.Change) error) erro
 }
 
 func stateEvent(j *bits.Job) store.Event {
-	body, err := json.Marshal(struct {
-		State bits.State     `json:"state"`
-		Error *bits.JobError `json:"error,omitempty"`
-	}{j.State, j.Error})
+	body, err := json.Marshal(wire.StateOf(j))
 	if err != nil {
 		panic(err) // strings and numbers only
 	}

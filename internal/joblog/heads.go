@@ -15,12 +15,13 @@ const (
 	hide      how = iota // not at all: what is not in the table
 	show                 // as it is
 	reference            // a URL, without what is secret in it
+	links                // URLs in angle brackets, and parameters
 	scheme               // the names of schemes of authentication alone
 )
 
 // headers are those of which more is shown than the name. What is not here may be a secret, and new ones are.
 var headers = map[string]how{
-	"Location": reference, "Content-Location": reference, "Referer": reference, "Link": show,
+	"Location": reference, "Content-Location": reference, "Referer": reference, "Link": links,
 	"Authorization": scheme, "Proxy-Authorization": scheme, "Www-Authenticate": scheme, "Proxy-Authenticate": scheme,
 }
 
@@ -46,6 +47,9 @@ func login(name string) bool {
 func Header(name, value string) string {
 	switch headers[http.CanonicalHeaderKey(name)] {
 	case show:
+		value = Mask{}.Text(value)
+	case links:
+		value = angled.ReplaceAllStringFunc(Mask{}.Text(value), func(s string) string { return URL(s[:len(s)-1]) + ">" })
 	case reference:
 		value = URL(value)
 	case scheme:
@@ -61,6 +65,8 @@ func Header(name, value string) string {
 	}, value)
 	return name + ": " + value
 }
+
+var angled = regexp.MustCompile(`[^<>]+>`)
 
 var known = regexp.MustCompile(`(?i)(?:^|, *)(Basic|Digest|NTLM|Negotiate|Bearer|Kerberos|SCRAM-SHA-256)(?: |,|$)`)
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"bits"
 )
@@ -102,7 +103,7 @@ func (m Mask) Text(s string) string {
 	if m.known != nil {
 		s = m.known.Replace(s)
 	}
-	if !strings.Contains(s, "://") && !strings.Contains(s, "?") {
+	if !refers(s) {
 		return s
 	}
 	var out strings.Builder
@@ -111,7 +112,7 @@ func (m Mask) Text(s string) string {
 		if n < 0 {
 			n = len(s)
 		}
-		if word := s[:n]; strings.Contains(word, "://") || strings.Contains(word, "?") {
+		if word := s[:n]; refers(word) {
 			bare := strings.TrimRight(word, ".,:;)") // of a sentence
 			out.WriteString(URL(bare) + word[len(bare):])
 		} else {
@@ -127,6 +128,9 @@ func (m Mask) Text(s string) string {
 	}
 	return out.String()
 }
+
+// refers reports whether there may be a URL or a reference with more than a path in a text.
+func refers(s string) bool { return strings.Contains(s, "://") || strings.ContainsAny(s, "?#") }
 
 func delimits(r rune) bool { return r <= ' ' || strings.ContainsRune(`"'<>`, r) }
 
@@ -154,7 +158,12 @@ func URL(s string) string {
 	default:
 		scheme, rest = "", path
 	}
-	if scheme != "" {
+	if i := strings.Index(rest, "://"); strings.Count(rest, "://") > 3 {
+		rest = Hidden // nobody means it
+	} else if i >= 0 { // another within it
+		start := strings.LastIndexFunc(rest[:i], func(r rune) bool { return r >= utf8.RuneSelf || !inScheme(byte(r)) }) + 1
+		rest = server(rest[:start]) + URL(rest[start:])
+	} else if scheme != "" {
 		rest = server(rest)
 	}
 	if first, parameters, ok := strings.Cut(rest, ";"); ok && parameters != "" && parameters != Hidden {
@@ -176,6 +185,10 @@ func URL(s string) string {
 	return scheme + rest + "?" + strings.Join(parts, "&") + fragment
 }
 
+func inScheme(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || strings.IndexByte("+-.", b) >= 0
+}
+
 // server hides the login before the name of a server. What may be a login that is cut by a slash is hidden with all that follows.
 func server(rest string) string {
 	end := strings.IndexAny(rest, `/\`)
@@ -186,7 +199,7 @@ func server(rest string) string {
 	if _, after, ok := cutLast(host, "@"); ok {
 		return Hidden + "@" + after + path
 	}
-	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") && !portOrNone.MatchString(host) {
+	if strings.Contains(host, "%") || strings.Contains(host, ":") && !strings.HasPrefix(host, "[") && !portOrNone.MatchString(host) {
 		return Hidden
 	}
 	return rest

@@ -262,8 +262,7 @@ const watchEvery = 5 * time.Second
 // happened prints an event and reports whether it ends the job.
 func (a app) happened(e client.Event) (final bool, err error) {
 	var body struct {
-		State bits.State     `json:"state"`
-		Error *bits.JobError `json:"error"`
+		wire.StateEvent
 		bits.JobProgress
 	}
 	if err := json.Unmarshal(e.Body, &body); err != nil {
@@ -282,7 +281,9 @@ func (a app) happened(e client.Event) (final bool, err error) {
 		return false, err
 	}
 	text := ""
-	if body.Error != nil {
+	if body.State == bits.StateTransientError && body.Error != nil {
+		text = ": " + progress.Clean(progress.Retry(body.Error, body.Failures, body.NextRetry))
+	} else if body.Error != nil {
 		text = fmt.Sprintf(": %s (%s %s)", progress.Clean(body.Error.Message), body.Error.Code, body.Error.Name)
 	}
 	_, err = fmt.Fprintf(a.Out, "%s %s %s%s\n", at, e.Job[:8], body.State, text)

@@ -369,6 +369,7 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 			return err
 		}
 		bars.Show(id, job.Progress)
+		bars.Wait(job)
 		over, fault := f.ended(ctx, job)
 		if over {
 			delete(pending, id)

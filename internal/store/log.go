@@ -16,15 +16,18 @@ type journal struct {
 	pending  map[string]*joblog.Tail // by job
 	writing  map[string]*joblog.Tail // that are being written
 	size     int
-	timer    *time.Timer   // fires when they are written; nil while there are none
-	changed  chan struct{} // closed at the next line; nil while nobody waits
-	flushing sync.Mutex    // one at a time
+	timer    *time.Timer    // fires when they are written; nil while there are none
+	changed  chan struct{}  // closed at the next line; nil while nobody waits
+	flushing sync.Mutex     // one at a time
+	grown    map[string]int // lines written since the log of a job was bounded; used while flushing
 }
 
 const (
 	logEvery = time.Second
+	logMany  = 10_000   // jobs whose growth is remembered
 	logMost  = 16 << 20 // in memory: what comes beside it is lost
 	logAhead = 1 << 16  // numbers that a crash may have used without a record
+	logOver  = 100      // lines that a log may have too many: to look for them costs more than to write one
 )
 
 // Log adds a line to the log of a job and fills in its number.
@@ -66,6 +69,7 @@ func (s *Store) Logged() <-chan struct{} {
 func (s *Store) openLog(ctx context.Context) error {
 	var last int64
 	err := s.db.QueryRowContext(ctx, "select coalesce(max(seq), 0) from sqlite_sequence where name = 'log'").Scan(&last)
+	s.journal.grown = map[string]int{}
 	s.journal.pending = map[string]*joblog.Tail{}
 	s.journal.next = last + 1
 	if last > 0 {
@@ -101,12 +105,19 @@ func (s *Store) writeLog(ctx context.Context) error {
 					return err
 				}
 			}
+			if j.grown[job] += len(tail.Lines()); j.grown[job] < logOver {
+				continue
+			}
 			if _, err := tx.ExecContext(ctx, statement("bound_log"), job, joblog.First, joblog.MaxLines, joblog.MaxBytes); err != nil {
 				return err
 			}
+			delete(j.grown, job)
 		}
 		return nil
 	})
+	if len(j.grown) > logMany {
+		clear(j.grown)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil { // they come before what was added meanwhile

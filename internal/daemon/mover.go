@@ -27,6 +27,7 @@ import (
 type mover struct {
 	crls *certcheck.CRLCache
 	hub  *notify.Hub
+	nets *networks
 
 	transfers *transfer.Service
 }
@@ -85,6 +86,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	})
 	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find})
 	defer t.Close()
+	defer m.nets.follow(run, t)()
 	client := transfer.Client(joblog.Trips{RoundTripper: t, Log: run, File: number}, job)
 	for {
 		f, ok := run.Next(func(f *bits.File) bool { return transfer.Wants(f, job.OnDemand) })

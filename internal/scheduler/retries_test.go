@@ -77,7 +77,7 @@ func TestProgressResetsTheRetries(t *testing.T) {
 			have := got[min(n, len(got)-1)]
 			n++
 			if have > 0 {
-				if err := errors.Join(run.Contact(bits.File{RemoteName: "http://origin/a"}, true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: have}}, 0, false)); err != nil {
+				if err := errors.Join(run.Contact(bits.File{RemoteName: "http://origin/a"}, true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: have}}, nil, 0, false)); err != nil {
 					return err
 				}
 			}

@@ -88,7 +88,7 @@ func (d *download) following() (byterange.Part, error) {
 	case err == nil && (p.Total != d.first.Total || !d.asked(p)):
 		err = byterange.ErrMalformed
 	case err != nil && err != io.EOF && !errors.Is(err, byterange.ErrMalformed):
-		err = transport.Error(err, d.file.RemoteName)
+		err = transport.Error(err, d.from())
 	}
 	return p, err
 }
@@ -124,7 +124,7 @@ func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error 
 		if err == io.EOF && failure == nil {
 			break
 		} else if err != nil && err != io.EOF {
-			failure = errors.Join(failure, transport.Error(err, d.file.RemoteName))
+			failure = errors.Join(failure, transport.Error(err, d.from()))
 		}
 		if failure != nil {
 			return failure
@@ -134,7 +134,7 @@ func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error 
 	case at < end && p.End == endless:
 		return d.ended(at)
 	case at < end:
-		return transport.Error(io.ErrUnexpectedEOF, d.file.RemoteName)
+		return transport.Error(io.ErrUnexpectedEOF, d.from())
 	case end == p.End && d.answer.ContentLength < 0:
 		if excess, _ := p.Body.Read(buf[:1]); excess > 0 {
 			return byterange.ErrMalformed
@@ -167,7 +167,11 @@ func (d *download) put(b []byte, at int64) error {
 			if _, err := d.temp.WriteAt(b[from.Start-at:from.End-at], gap.Start); err != nil {
 				return err
 			}
+			d.sum.Pass(b[from.Start-at:from.End-at], gap.Start)
 			d.file.Done = d.file.Done.Add(gap)
+			if err := d.checkPieces(gap); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -19,13 +19,13 @@ func (d *download) resumable() bool {
 }
 
 // vouched reports whether a digest of the whole is known that the finished file is held against: then an answer need not prove its version.
-func (d *download) vouched() bool { return false }
+func (d *download) vouched() bool { return len(d.file.Digests) > 0 || d.file.Pieces != nil }
 
 // condition is what the request is bound to the version with; "" if it is not. The answer is checked all the same.
 func (d *download) condition() string {
 	v := d.file.Validator
 	switch {
-	case len(d.file.Done) == 0 || len(d.ask) == 0 || d.plain || d.shared.isPlain(d.job.Owner, v.URL):
+	case len(d.file.Done) == 0 || len(d.ask) == 0 || d.plain || d.shared.isPlain(d.job.Owner, v.URL), d.vouched() && d.file.Renamed:
 		return ""
 	case d.file.Renamed: // the ETag of another URL proves nothing
 		return v.LastModified

@@ -21,7 +21,9 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/byterange"
+	"bits/internal/content"
 	"bits/internal/contract"
+	"bits/internal/digest"
 	"bits/internal/joblog"
 	"bits/internal/remotename"
 	"bits/internal/retry"
@@ -44,8 +46,8 @@ const (
 type Reporter interface {
 	// Contact tells that the server answered, what it said of the file, and whether an interrupted transfer could go on where it was.
 	Contact(f bits.File, resumable bool) error
-	// Checkpoint tells which stretches are on stable storage, and whether they are all.
-	Checkpoint(file int, done bits.Ranges, size int64, finished bool) error
+	// Checkpoint tells which stretches are on stable storage, the state of the digests of the first of them, and whether they are all.
+	Checkpoint(file int, done bits.Ranges, hashing []byte, size int64, finished bool) error
 	// Answered tells the headers of an answer that is no content; an error follows.
 	Answered(headers string)
 	// Received tells how many bytes have arrived.
@@ -83,8 +85,15 @@ type download struct {
 	fresh  bool                           // the answer is a new beginning
 	opened bool                           // it was recorded
 	temp   *tempfile.File
+	sum    *digest.Running // the digests of the file
 
 	restarts int
+
+	sources  content.Sources
+	home     string // the source that what is recorded came from
+	renamed  bool   // the owner has given that another name since
+	rejected bool   // the error is final, whatever other source there is
+	guest    bool   // the source in use may go on with what is there, and not begin anew
 }
 
 // Download fetches the missing bytes of one file of the job, until it is finished or something goes wrong; in on-demand mode until what
@@ -102,10 +111,13 @@ func (s *Service) Download(ctx context.Context, client *http.Client, job *bits.J
 	}()
 	next := d.plan
 	for next != nil {
-		if next, err = next(); err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				return cause
-			}
+		if next, err = next(); err == nil {
+			continue
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		if next, err = d.elsewhere(err); err != nil {
 			return err
 		}
 	}
@@ -140,17 +152,20 @@ func (d *download) plan() (step, error) {
 	if err := d.reopen(); err != nil {
 		return nil, err
 	}
-	switch {
-	case d.temp != nil && d.whole():
-		return d.finish, nil // only the record was missing
-	case d.temp == nil || d.own || !d.resumable():
+	content.Start(&d.file)
+	if d.temp == nil || !d.whole() && (d.own || !d.resumable()) {
 		d.log(len(d.file.Done) > 0, "starts over: the temporary file is gone, or nothing proves the version that was begun")
 		d.file.Reset()
+		content.Start(&d.file)
 	}
-	if d.strict && len(d.file.Done) == 0 {
-		return d.head, nil
+	d.home, d.renamed = d.file.Source, d.file.Renamed
+	if err := d.digests(); err != nil {
+		return nil, err
 	}
-	return d.request, nil
+	if d.temp != nil && d.whole() {
+		return d.finish, nil // only the record was missing
+	}
+	return d.start, nil
 }
 
 // reopen opens the temporary file before anything is asked, so that what is recorded as done is there when the answer comes.
@@ -243,7 +258,6 @@ func (d *download) request() (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer.Body = watch(answer.Body)
 	d.answer = answer
 	d.file.ResponseHeaders = headersOf(answer)
 	return d.check, nil
@@ -270,7 +284,7 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	r.Header.Set("Accept-Encoding", "identity")
 	r.Header.Set("User-Agent", userAgent)
 	// The logins are for the server that the owner named, not for one that a redirect has put in its place.
-	given, err := url.Parse(cmp.Or(d.file.Original, d.file.RemoteName))
+	given, err := url.Parse(content.Given(&d.file))
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
@@ -278,7 +292,8 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	for line := range strings.SplitSeq(d.job.Secrets.Headers, "\r\n") {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.TrimSpace(value)
-		if !ok || (name == "Host" || isLogin(name)) && !sameOrigin(given, r.URL) {
+		// A mirror that is another server gets none of them: who named it may be somebody else.
+		if !ok || (name == "Host" || isLogin(name) || d.file.Source != "") && !sameOrigin(given, r.URL) {
 			continue
 		}
 		if name == "Host" {
@@ -295,9 +310,9 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	}
 	answer, err := d.client.Do(r)
 	if err != nil {
-		return nil, transport.Error(err, d.file.RemoteName)
+		return nil, transport.Error(err, d.from())
 	}
-	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName {
+	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName && d.file.Source == "" {
 		from := d.file.RemoteName
 		d.file.RemoteName = to
 		d.original(from)
@@ -308,6 +323,9 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 // target is what is asked for: each request begins at the name that the owner gave, and follows redirects anew, as they may lead to
 // addresses that expire. Only a redirect that was refused has put its target in the place of that name.
 func (d *download) target() string {
+	if d.file.Source != "" {
+		return d.file.Source
+	}
 	if d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport {
 		return cmp.Or(d.file.Original, d.file.RemoteName)
 	}
@@ -330,12 +348,12 @@ func (d *download) log(when bool, format string, args ...any) {
 
 // fault is an error of the remote file.
 func (d *download) fault(code hresult.Code, format string, args ...any) *bits.Error {
-	return bits.Errorf(code, "cannot fetch %s: %s", d.file.RemoteName, fmt.Sprintf(format, args...)).In(bits.ContextRemoteFile)
+	return bits.Errorf(code, "cannot fetch %s: %s", d.from(), fmt.Sprintf(format, args...)).In(bits.ContextRemoteFile)
 }
 
 // status is the error for an answer that is no content. An error page is never content.
 func (d *download) status(answer *http.Response) error {
-	disallowed := d.job.SecurityFlags&bits.RedirectMask == bits.RedirectDisallow
+	disallowed := d.job.SecurityFlags&bits.RedirectMask == bits.RedirectDisallow && d.file.Source == ""
 	if to, err := answer.Location(); disallowed && err == nil && answer.StatusCode/100 == 3 && remotename.Check(to.String()) == nil {
 		from := d.file.RemoteName
 		d.file.RemoteName = to.String()
@@ -376,7 +394,7 @@ func (d *download) open() (step, error) {
 		}
 		return nil, err
 	}
-	d.opened = true
+	d.opened, d.guest, d.home, d.renamed = true, false, d.file.Source, false
 	d.report.Received(d.file.Number, d.file.Done.Len())
 	if !d.fresh {
 		return d.copy, nil
@@ -409,6 +427,9 @@ func (d *download) finish() (step, error) {
 			return nil, err
 		}
 		return d.restart(bits.Errorf(hresult.ERROR_FILE_INVALID, "cannot finish %s: somebody removes or cuts its temporary file", d.file.LocalName).In(bits.ContextLocalFile))
+	}
+	if next, err := d.verify(); next != nil || err != nil {
+		return next, err
 	}
 	at := time.Time{}
 	if v := d.file.Validator; v != nil {

@@ -16,6 +16,7 @@ import (
 	"bits/internal/access"
 	"bits/internal/certcheck"
 	"bits/internal/joblog"
+	"bits/internal/layout"
 	"bits/internal/notify"
 	"bits/internal/proxy"
 	"bits/internal/queue"
@@ -89,7 +90,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	defer m.nets.follow(run, t)()
 	client := transfer.Client(joblog.Trips{RoundTripper: t, Log: run, File: number}, job)
 	for {
-		f, ok := run.Next(func(f *bits.File) bool { return transfer.Wants(f, job.OnDemand) })
+		f, ok := run.Next(func(f *bits.File) bool { return layout.Wants(f, job.OnDemand) })
 		if !ok {
 			return -1, nil
 		}

@@ -53,7 +53,7 @@ const secret = "s3cr3t-Value/42"
 func planted() *bits.Job {
 	user, password := "ann", "p4ssw0rd!"
 	return &bits.Job{ID: "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77", Owner: "me", Secrets: bits.Secrets{
-		Headers:     "X-Token: " + secret + "\r\nAuthorization: Basic Ym9iOmIwYnNzZWNyZXQ=\r\nCookie: a=c00kie-one; b=\"c00kie-two\"\r\nUser-Agent: my program\r\nX-N: 1\r\n",
+		Headers:     "X-Token: " + secret + "\r\nAuthorization: Basic Ym9iOmIwYnNzZWNyZXQ=\r\nProxy-Authorization: Bearer t0ken-of-proxy\r\nCookie: a=c00kie-one; b=\"c00kie-two\"\r\nUser-Agent: my program\r\nX-N: 1\r\n",
 		Credentials: []bits.Credential{{User: &user, Password: &password}},
 		Environment: map[string]string{"https_proxy": "http://carl:pr%40xy-secret@proxy.test:3128", "SSL_CERT_FILE": "/a@b/file.pem"},
 	}}
@@ -65,6 +65,7 @@ func TestMask(t *testing.T) {
 		{"it said " + secret + "!", "it said ***!"},
 		{"the path " + url.PathEscape(secret), "the path ***"},
 		{"Basic Ym9iOmIwYnNzZWNyZXQ= and Ym9iOmIwYnNzZWNyZXQ=, b0bssecret", "*** and ***, ***"},
+		{"Bearer", "Bearer"},
 		{"c00kie-one c00kie-two", "*** ***"},
 		{"p4ssw0rd! YW5uOnA0c3N3MHJkIQ==", "*** ***"},
 		{"pr@xy-secret pr%40xy-secret", "*** ***"},

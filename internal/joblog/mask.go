@@ -36,6 +36,9 @@ func MaskOf(j *bits.Job) Mask {
 		}
 		add(value)
 		for part := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" ;,\t", r) }) {
+			if known.MatchString(part) {
+				continue // the name of a scheme
+			}
 			add(strings.Trim(part[strings.IndexByte(part, '=')+1:], `"`)) // of a=b: b
 			add(part)
 			if _, password, ok := strings.Cut(decoded(part), ":"); ok { // of a login

@@ -174,5 +174,8 @@ func Show(w io.Writer, j *bits.Job) {
 			state = "finished"
 		}
 		line(fmt.Sprintf("file %d", f.Number), "%s -> %s (%s)", f.RemoteName, f.LocalName, state)
+		if given, _, _ := strings.Cut(f.RemoteName, "?"); f.Validator != nil && f.Validator.URL != "" && f.Validator.URL != given {
+			line("  from", "%s", f.Validator.URL)
+		}
 	}
 }

@@ -106,9 +106,8 @@ func Next(j *bits.Job, f Fault, now time.Time) (at time.Time, again bool) {
 	if f.Code == hresult.BG_E_NETWORK_DISCONNECTED {
 		delay = min(delay, offline<<min(max(j.Failures-1, 0), 16))
 	}
-	at = now.Add(delay)
-	if j.Error != nil && j.Error.RetryAfter > 0 && at.After(Deadline(j)) {
-		at = Deadline(j) // no server holds a job beyond its patience
+	if at = now.Add(delay); at.After(Deadline(j)) {
+		at = Deadline(j) // neither a server nor a delay holds a job beyond its patience, which ends then
 	}
 	return at, true
 }

@@ -30,8 +30,8 @@ func real(t *testing.T) map[string]func(name string, data []byte, at time.Time) 
 	n.Kill()
 	n.Configure(fmt.Sprintf("server { listen 127.0.0.1:%d; location /plain/ { alias %s/www/; etag off; } location /slow/ { alias %s/www/; limit_rate 2m; } }", p, n.Dir, n.Dir))
 	n.Start()
-	a := program.StartApache(t, q, "<Location /plain/>\nFileETag None\n</Location>\n")
-	bitstest.Must(t, os.Symlink(".", filepath.Join(a.Dir, "www", "plain")))
+	a := program.StartApache(t, q, "<Location /plain/>\nFileETag None\n</Location>\nLoadModule ratelimit_module /usr/lib/apache2/modules/mod_ratelimit.so\nLoadModule env_module /usr/lib/apache2/modules/mod_env.so\n<Location /slow/>\nSetOutputFilter RATE_LIMIT\nSetEnv rate-limit 2048\n</Location>\n")
+	bitstest.Must(t, os.Symlink(".", filepath.Join(a.Dir, "www", "plain")), os.Symlink(".", filepath.Join(a.Dir, "www", "slow")))
 	l := program.StartLighttpd(t, r, "mimetype.assign = ( \"\" => \"application/octet-stream\" )")
 	return map[string]func(string, []byte, time.Time) string{
 		"lighttpd": func(name string, data []byte, at time.Time) string {

@@ -30,9 +30,13 @@ var servers = []struct {
 }{
 	{"nginx", "HTTP/1.1", false, func(t *testing.T, port, rate int, _ *pki.Pair) webServer { return nginx(t, port, rate, "") }},
 	{"nginx", "HTTP/1.1", true, func(t *testing.T, port, rate int, leaf *pki.Pair) webServer { return nginx(t, port, rate, "ssl", leaf) }},
-	{"nginx", "HTTP/2.0", true, func(t *testing.T, port, rate int, leaf *pki.Pair) webServer { return nginx(t, port, rate, "ssl http2", leaf) }},
+	{"nginx", "HTTP/2.0", true, func(t *testing.T, port, rate int, leaf *pki.Pair) webServer {
+		return nginx(t, port, rate, "ssl http2", leaf)
+	}},
 	{"Apache", "HTTP/1.1", false, func(t *testing.T, port, rate int, _ *pki.Pair) webServer { return apache(t, port, rate, "") }},
-	{"Apache", "HTTP/1.1", true, func(t *testing.T, port, rate int, leaf *pki.Pair) webServer { return apache(t, port, rate, "http/1.1", leaf) }},
+	{"Apache", "HTTP/1.1", true, func(t *testing.T, port, rate int, leaf *pki.Pair) webServer {
+		return apache(t, port, rate, "http/1.1", leaf)
+	}},
 	{"Apache", "HTTP/2.0", true, func(t *testing.T, port, rate int, leaf *pki.Pair) webServer { return apache(t, port, rate, "h2", leaf) }},
 	{"lighttpd", "HTTP/1.1", false, func(t *testing.T, port, rate int, _ *pki.Pair) webServer { return lighttpd(t, port, rate, "") }},
 	{"lighttpd", "HTTP/1.1", true, func(t *testing.T, port, rate int, leaf *pki.Pair) webServer {

@@ -108,7 +108,7 @@ func (d *download) reject(fault error) (step, error) {
 		return d.start, nil
 	}
 	e := *bits.AsError(d.sources.Outcome(&d.file, fault))
-	if e.Hint == "" {
+	if len(d.file.Mirrors) == 0 {
 		e.Hint = "the server has something else than you expect, or what you expect is wrong; nothing of it is kept"
 	}
 	d.rejected = true

@@ -32,7 +32,7 @@ var layers = [][]string{
 	{"bits/internal/cli"},
 	{"bits/internal/program", "bits/cmd/bits"},
 	{"bits/client/bitstest"},
-	{"bits/tests", "bits/tests/conformance", "bits/bench"},
+	{"bits/tests", "bits/tests/conformance", "bits/tests/splice", "bits/bench"},
 }
 
 // lean lists what may be imported, near or far, by packages that other programs import.

@@ -30,7 +30,7 @@ func TestContentFits(t *testing.T) {
 		properties := map[string]bits.RawMessage{c.property: bits.RawMessage(c.value)}
 		files := []bits.FileSpec{{RemoteName: "http://a.example/f", LocalName: "/f", Content: c.content}}
 		job, err := contract.NewJob(bits.Spec{Properties: properties, Files: files}, contract.Caller{})
-		if code := bits.AsError(err).Code; c.code == 0 && err != nil || c.code != 0 && (err == nil || code != c.code) {
+		if (err == nil) != (c.code == 0) || err != nil && bits.AsError(err).Code != c.code {
 			t.Errorf("%s and %+v: %v", c.property, c.content, err)
 		}
 		if err == nil && c.content.Digests != nil && job.Files[0].Digests["sha256"] != strings.Repeat("ab", 32) {

@@ -48,7 +48,7 @@ type group interface {
 // Command is the command get.
 func Command(a *console.App) *cobra.Command {
 	k := &known{}
-	o := options{groups: []group{&trust{}, k}, known: k}
+	o := options{groups: []group{&trust{}, &verbose{}, k}, known: k}
 	cmd := &cobra.Command{
 		Use:   "get URL...",
 		Short: "Fetch files",
@@ -95,6 +95,7 @@ type fetch struct {
 	silent     bool           // nothing is shown of the jobs
 	attached   []*client.Validation
 	jobs       []*bits.Job
+	began      time.Time
 	made       map[string]bool // the jobs that this run has made; the others were there
 }
 
@@ -105,29 +106,11 @@ func run(ctx context.Context, a *console.App, o options, urls []string) error {
 	if o.then != "" && !o.detach {
 		return console.Usagef("--notify goes with --detach: a command that waits has an exit code")
 	}
-	f := &fetch{App: a, options: o, made: map[string]bool{}}
+	f := &fetch{App: a, options: o, began: time.Now(), made: map[string]bool{}}
 	if o.validator != "" {
 		f.judge = &judge.Command{Args: judge.Shell(o.validator), Err: a.Err, Note: a.Note}
 	}
-	command := targets.Command{URLs: urls, Output: o.output, Dir: o.dir, List: o.list, In: a.In, Force: o.force}
-	var wanted []targets.Target
-	var err error
-	if o.known.metalink == "" { // what is wrong with the command line is said before anything is read
-		wanted, err = command.Find()
-	}
-	if err == nil {
-		f.properties, err = properties(a, o)
-	}
-	if err == nil {
-		command.More, err = o.known.read(ctx, f)
-	}
-	if err == nil && o.known.metalink != "" {
-		delete(f.properties, "custom_headers") // they are for servers that the owner has named
-		wanted, err = command.Find()
-	}
-	if err == nil {
-		err = o.known.check(wanted)
-	}
+	wanted, err := f.find(ctx, targets.Command{URLs: urls, Output: o.output, Dir: o.dir, List: o.list, In: a.In, Force: o.force})
 	if err != nil {
 		return err
 	}
@@ -379,6 +362,11 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 			fmt.Fprintln(f.Err) // after the ^C of the terminal
 		}
 	}()
+	var ids []string
+	for _, j := range f.jobs {
+		ids = append(ids, j.ID)
+	}
+	defer f.Trace(ctx, f.began, ids...)()
 	said := map[string]hresult.Code{}
 	// look asks for a job, shows it, and strikes it off when it has ended.
 	look := func(id string) error {
@@ -391,6 +379,7 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 			return err
 		}
 		bars.Show(id, job.Progress)
+		bars.Wait(job)
 		over, fault := f.ended(ctx, job)
 		if over {
 			delete(pending, id)

@@ -70,6 +70,28 @@ func (k *known) read(ctx context.Context, f *fetch) (more []targets.Target, err 
 	return more, nil
 }
 
+// find finds out what is to be fetched, and what is known of it.
+func (f *fetch) find(ctx context.Context, c targets.Command) (wanted []targets.Target, err error) {
+	k := f.known
+	if k.metalink == "" { // what is wrong with the command line is said before anything is read
+		wanted, err = c.Find()
+	}
+	if err == nil {
+		f.properties, err = properties(f.App, f.options)
+	}
+	if err == nil {
+		c.More, err = k.read(ctx, f)
+	}
+	if err == nil && k.metalink != "" {
+		delete(f.properties, "custom_headers") // they are for servers that the owner has named
+		wanted, err = c.Find()
+	}
+	if err == nil {
+		err = k.check(wanted)
+	}
+	return wanted, err
+}
+
 // check refuses flags that are for one file where there are several, and finds the digests of all of them.
 func (k *known) check(wanted []targets.Target) error {
 	for name, given := range map[string][]string{"--checksum": k.digests, "--mirror": k.mirrors} {
@@ -152,7 +174,7 @@ func (f *fetch) read(ctx context.Context, name string, limit int64) ([]byte, err
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	small := &fetch{App: f.App, options: f.options, properties: maps.Clone(f.properties), made: map[string]bool{}, judge: f.judge, silent: true}
+	small := &fetch{App: f.App, options: f.options, properties: maps.Clone(f.properties), made: map[string]bool{}, judge: f.judge, silent: true, began: f.began}
 	small.detach, small.keep, small.name, small.known = false, false, "", &known{}
 	small.properties["max_download_size"] = jsonOf(limit)
 	small.properties["priority"] = jsonOf(bits.Foreground)

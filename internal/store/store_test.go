@@ -280,8 +280,9 @@ var update = flag.Bool("update", false, "write the testdata of this version")
 // Every store that a version wrote opens and keeps its jobs.
 func TestOldStores(t *testing.T) {
 	if *update {
-		os.RemoveAll("testdata/v4")
-		s := open(t, "testdata/v4")
+		os.RemoveAll("testdata/v5")
+		s := open(t, "testdata/v5")
+		s.Log(line("j", 1))
 		save(t, s, sample(), store.Event{At: time.Now(), Job: "j", Owner: "me", Kind: "state", Body: []byte(`{}`)})
 		s.Close()
 	}

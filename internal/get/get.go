@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -35,6 +36,7 @@ type options struct {
 	detach, keep, force, dry, giveUpGiven              bool
 	giveUp                                             time.Duration
 	groups                                             []group
+	known                                              *known
 }
 
 // group is a set of flags of one subject, which become properties of the jobs.
@@ -45,7 +47,8 @@ type group interface {
 
 // Command is the command get.
 func Command(a *console.App) *cobra.Command {
-	o := options{groups: []group{&trust{}, &verbose{}}}
+	k := &known{}
+	o := options{groups: []group{&trust{}, &verbose{}, k}, known: k}
 	cmd := &cobra.Command{
 		Use:   "get URL...",
 		Short: "Fetch files",
@@ -89,6 +92,7 @@ type fetch struct {
 	options
 	properties map[string]bits.RawMessage
 	judge      *judge.Command // nil: the jobs need none
+	silent     bool           // nothing is shown of the jobs
 	attached   []*client.Validation
 	jobs       []*bits.Job
 	began      time.Time
@@ -102,26 +106,25 @@ func run(ctx context.Context, a *console.App, o options, urls []string) error {
 	if o.then != "" && !o.detach {
 		return console.Usagef("--notify goes with --detach: a command that waits has an exit code")
 	}
-	wanted, err := targets.Command{URLs: urls, Output: o.output, Dir: o.dir, List: o.list, In: a.In, Force: o.force}.Find()
-	if err != nil {
-		return err
-	}
 	f := &fetch{App: a, options: o, began: time.Now(), made: map[string]bool{}}
-	if f.properties, err = properties(a, o); err != nil {
+	if o.validator != "" {
+		f.judge = &judge.Command{Args: judge.Shell(o.validator), Err: a.Err, Note: a.Note}
+	}
+	wanted, err := f.find(ctx, targets.Command{URLs: urls, Output: o.output, Dir: o.dir, List: o.list, In: a.In, Force: o.force})
+	if err != nil {
 		return err
 	}
 	if o.dry {
 		for _, t := range wanted {
-			if a.JSON {
-				a.Print(bits.FileSpec{RemoteName: t.URL, LocalName: t.Path})
+			if spec, err := o.known.of(t); err != nil {
+				return err
+			} else if a.JSON {
+				a.Print(spec)
 			} else {
 				fmt.Fprintf(a.Out, "%s -> %s\n", t.URL, progress.Clean(t.Path))
 			}
 		}
 		return nil
-	}
-	if o.validator != "" {
-		f.judge = &judge.Command{Args: judge.Shell(o.validator), Err: a.Err, Note: a.Note}
 	}
 	var others map[string]*bits.Job
 	if err = a.Connect(ctx); err == nil {
@@ -235,6 +238,9 @@ func (f *fetch) others(ctx context.Context, wanted []targets.Target) (map[string
 		if j := others[t.Path]; j != nil && files[t.Path].RemoteName != t.URL {
 			return nil, bits.Errorf(hresult.ERROR_FILE_EXISTS, "cannot fetch %s: job %s fetches %s to %s", t.URL, j.ID, files[t.Path].RemoteName, t.Path).
 				In(bits.ContextLocalFile).WithHint("bits wait %s; or bits cancel %s, and run the command again", j.ID[:8], j.ID[:8])
+		} else if spec, err := f.known.of(t); j != nil && (err != nil || len(spec.Digests) > 0 && !maps.Equal(spec.Digests, files[t.Path].Digests)) {
+			return nil, bits.Errorf(hresult.ERROR_FILE_EXISTS, "cannot fetch %s: job %s fetches it without the digests that are given now", t.URL, j.ID).
+				In(bits.ContextLocalFile).WithHint("bits cancel %s, and run the command again", j.ID[:8])
 		}
 	}
 	return others, nil
@@ -251,9 +257,13 @@ func (f *fetch) begin(ctx context.Context, t targets.Target, other *bits.Job) (j
 	if name == "" {
 		name = filepath.Base(t.Path)
 	}
+	file, err := f.known.of(t)
+	if err != nil {
+		return nil, err
+	}
 	spec := bits.Spec{
 		ID: bits.NewID(), DisplayName: progress.Cut(name, bits.MaxDisplayName), Properties: f.properties, Resume: f.judge == nil,
-		Files: []bits.FileSpec{{RemoteName: t.URL, LocalName: t.Path}},
+		Files: []bits.FileSpec{file},
 	}
 	if other != nil {
 		what := "; following it"
@@ -338,7 +348,7 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 		only = ""
 	}
 	var screen io.Writer
-	if !f.Quiet && !f.JSON {
+	if !f.Quiet && !f.JSON && !f.silent {
 		screen = f.Err
 	}
 	bars := progress.New(screen, f.jobs)
@@ -433,7 +443,7 @@ func (f *fetch) ended(ctx context.Context, job *bits.Job) (bool, error) {
 		if job.State == bits.StateTransferred {
 			f.Note("job %s has all its files; give them their names with: bits complete %s", job.ID[:8], job.ID[:8])
 		}
-		if f.JSON {
+		if f.JSON && !f.silent {
 			return true, f.Print(job)
 		}
 		return true, nil

@@ -92,3 +92,8 @@ func properties(a *console.App, o options) (map[string]bits.RawMessage, error) {
 	}
 	return raw, nil
 }
+
+func jsonOf(v any) bits.RawMessage {
+	raw, _ := json.Marshal(v) // of a number or a word of ours
+	return raw
+}

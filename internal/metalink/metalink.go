@@ -89,7 +89,7 @@ func Read(r io.Reader, location string) ([]bits.FileSpec, error) {
 	case limited.N <= 0:
 		return nil, fmt.Errorf("it is larger than %d bytes", MaxSize)
 	case err == io.EOF:
-		return nil, fmt.Errorf("it is empty")
+		return nil, fmt.Errorf("it is no metalink: it has no elements")
 	case err != nil:
 		return nil, fmt.Errorf("it is no metalink: %w", err)
 	case d.XMLName.Local == "metalink" && d.XMLName.Space == "http://www.metalinker.org/":

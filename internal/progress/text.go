@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -174,6 +176,15 @@ func Show(w io.Writer, j *bits.Job) {
 			state = "finished"
 		}
 		line(fmt.Sprintf("file %d", f.Number), "%s -> %s (%s)", f.RemoteName, f.LocalName, state)
+		for _, name := range slices.Sorted(maps.Keys(f.Digests)) {
+			line("  "+name, "%s", f.Digests[name])
+		}
+		for _, m := range f.Mirrors {
+			line("  mirror", "%s", m)
+		}
+		for _, d := range f.Dropped {
+			line("  dropped", "%s (its content was bad)", d)
+		}
 		if given, _, _ := strings.Cut(f.RemoteName, "?"); f.Validator != nil && f.Validator.URL != "" && f.Validator.URL != given {
 			line("  from", "%s", f.Validator.URL)
 		}

@@ -36,6 +36,7 @@ type Command struct {
 	List   string    // file with one "URL [NAME]" a line; "-": standard input
 	In     io.Reader // standard input
 	Force  bool      // existing files may be replaced
+	More   []Target  // besides
 }
 
 // Find returns the targets of the command line and of the list, in this order, with absolute paths.
@@ -51,6 +52,12 @@ func (c Command) Find() ([]Target, error) {
 			return nil, err
 		}
 		all = append(all, more...)
+	}
+	for _, t := range c.More {
+		if c.Output != "" {
+			t.Path = c.Output
+		}
+		all = append(all, t)
 	}
 	switch {
 	case c.Output == "-":

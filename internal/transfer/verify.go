@@ -108,8 +108,8 @@ func (d *download) reject(fault error) (step, error) {
 		return d.start, nil
 	}
 	e := *bits.AsError(d.sources.Outcome(&d.file, fault))
-	if e.Hint == "" {
-		e.Hint = "the server has something else than you expect, or what you expect is wrong; nothing of it is kept: resume the job to fetch it anew"
+	if len(d.file.Mirrors) == 0 {
+		e.Hint = "the server has something else than you expect, or what you expect is wrong; nothing of it is kept"
 	}
 	d.rejected = true
 	return nil, &e
@@ -152,7 +152,7 @@ func (d *download) checkPieces(r bits.Range) (fault error) {
 		d.file.Done = rest
 		d.sum.Rewind(bad.Start)
 		e := d.fault(hresult.BG_E_VALIDATION_FAILED, "the %s of the bytes from %d to %d is %s, and should be %s", d.file.Pieces.Algorithm, bad.Start, bad.End-1, bad.Got, bad.Want)
-		e.Err, e.Hint = errPiece, "what is good of the file is kept: resume the job to fetch the rest"
+		e.Err, e.Hint = errPiece, "what is good of the file is kept, and only the rest is fetched when the job goes on"
 		fault = e
 	}
 }

@@ -1,0 +1,139 @@
+package tests
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"bits"
+	"bits/client/bitstest"
+	"bits/hresult"
+	"bits/internal/digest"
+	"bits/internal/program"
+)
+
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+// Mirrors of nginx: one has a copy with a byte that is wrong, one has nothing, one has the file.
+func TestMirrorsOfNginx(t *testing.T) {
+	s := bitstest.Start(t)
+	port := program.Port(t)
+	n := program.StartNginx(t, port, fmt.Sprintf("server { listen 127.0.0.1:%d; }", port))
+	good := bitstest.Content(7, 5<<20+123)
+	bad := bytes.Clone(good)
+	bad[2<<20+5] ^= 1
+	n.File("good", good)
+	n.File("bad", bad)
+	url := func(name string) string { return fmt.Sprintf("http://127.0.0.1:%d/%s", port, name) }
+	pieces := &bits.Pieces{Algorithm: "sha256", Length: 1 << 18}
+	for p := range slices.Chunk(good, 1<<18) {
+		pieces.Hashes = append(pieces.Hashes, sum(p))
+	}
+	whole := map[string]string{"sha256": sum(good)}
+	for name, c := range map[string]struct {
+		file    bits.FileSpec
+		code    hresult.Code
+		dropped []string
+		blended bool
+		source  string
+	}{
+		"digest":                {file: bits.FileSpec{RemoteName: url("bad"), Content: bits.Content{Digests: whole, Mirrors: []string{url("gone"), url("good")}}}, dropped: []string{url("bad")}, source: url("good")},
+		"no mirror":             {file: bits.FileSpec{RemoteName: url("bad"), Content: bits.Content{Digests: whole}}, code: hresult.BG_E_VALIDATION_FAILED},
+		"bad mirror":            {file: bits.FileSpec{RemoteName: url("gone"), Content: bits.Content{Digests: whole, Mirrors: []string{url("bad")}}}, code: hresult.BG_E_VALIDATION_FAILED},
+		"pieces":                {file: bits.FileSpec{RemoteName: url("bad"), Pieces: pieces, Content: bits.Content{Digests: whole, Mirrors: []string{url("good")}}}, blended: true, source: url("good")},
+		"pieces and no mirror":  {file: bits.FileSpec{RemoteName: url("bad"), Pieces: pieces}, code: hresult.BG_E_VALIDATION_FAILED},
+		"pieces and bad mirror": {file: bits.FileSpec{RemoteName: url("bad"), Pieces: pieces, Content: bits.Content{Mirrors: []string{url("bad?2")}}}, code: hresult.BG_E_VALIDATION_FAILED},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.file.LocalName = s.Path(name)
+			job, err := s.Create(ctx, bits.Spec{Files: []bits.FileSpec{c.file}, Resume: true})
+			bitstest.Must(t, err)
+			if c.code != 0 {
+				now := s.Await(job.ID, bits.StateError)
+				f := now.Files[0]
+				if now.Error.Code != c.code || f.Finished || c.file.Pieces == nil && len(f.Done) > 0 {
+					t.Errorf("%+v, %v", now.Error, f.Done)
+				}
+				if _, err := os.Stat(f.Temporary); c.file.Pieces == nil && err == nil {
+					t.Error("what is wrong is still there")
+				}
+				if in := (bits.Range{Start: 2 << 20, End: 2<<20 + 1<<18}); c.file.Pieces != nil && (f.Done.Len() < 2<<20 || len(f.Done.Gaps(in)) != 1 || f.Done.Gaps(in)[0] != in) {
+					t.Errorf("of the good pieces there are %v", f.Done)
+				}
+				return
+			}
+			f := s.Await(job.ID, bits.StateTransferred).Files[0]
+			if there, err := os.ReadFile(f.Temporary); err != nil || !bytes.Equal(there, good) {
+				t.Errorf("it is another file: %v", err)
+			}
+			if !slices.Equal(f.Dropped, c.dropped) || f.Blended != c.blended || f.Source != c.source {
+				t.Errorf("dropped %v, blended %v, from %q", f.Dropped, f.Blended, f.Source)
+			}
+		})
+	}
+}
+
+// A digest goes on after a kill where its state was recorded. That nothing is read again is seen by a byte that was changed on the disk
+// meanwhile: the digest, which is of what has arrived, agrees all the same.
+func TestDigestSpansKills(t *testing.T) {
+	r := newRig(t, 24<<20)
+	want := r.files["f0"]
+	for i, name := range []string{"sha256", "blake3"} {
+		r.daemon.kill()
+		r.daemon.begin()
+		r.ready()
+		digests := map[string]string{"sha256": sum(want)}
+		if name == "blake3" { // whose state cannot be recorded: what is there is read
+			b := digest.Run([]string{name}, nil, 0)
+			b.Pass(want, 0)
+			digests = b.Sums(int64(len(want)))
+		}
+		job, err := r.Create(ctx, bits.Spec{Properties: map[string]bits.RawMessage{"roots": bitstest.JSON(string(r.root.PEM())), "priority": bits.RawMessage(`"FOREGROUND"`)},
+			Files: []bits.FileSpec{{RemoteName: r.url + "f0", LocalName: fmt.Sprintf("%s/digest-%d", r.dir, i), Content: bits.Content{Digests: digests}}}, Resume: true})
+		bitstest.Must(t, err)
+		for end := time.Now().Add(time.Minute); job.Files[0].TransferredBytes() < 4<<20; time.Sleep(10 * time.Millisecond) {
+			if job, err = r.Job(ctx, job.ID); err != nil || time.Now().After(end) {
+				t.Fatal(err, job.State)
+			}
+		}
+		r.daemon.kill()
+		if job.Files[0].Finished {
+			t.Fatal("it was too fast to be killed")
+		}
+		f, err := os.OpenFile(job.Files[0].Temporary, os.O_RDWR, 0)
+		bitstest.Must(t, err)
+		_, err = f.WriteAt([]byte{^want[1000]}, 1000)
+		bitstest.Must(t, err, f.Close())
+		r.daemon.begin()
+		r.ready()
+		for end := time.Now().Add(time.Minute); job.State != bits.StateTransferred && job.State != bits.StateError; time.Sleep(10 * time.Millisecond) {
+			if job, err = r.Job(ctx, job.ID); err != nil || time.Now().After(end) {
+				t.Fatal(err, job.State)
+			}
+		}
+		if name == "blake3" {
+			if job.State != bits.StateError || job.Error.Code != hresult.BG_E_VALIDATION_FAILED {
+				t.Errorf("%s: %v, %+v", name, job.State, job.Error)
+			}
+			continue
+		}
+		there, err := os.ReadFile(job.Files[0].Temporary)
+		bitstest.Must(t, err)
+		if there[1000] == want[1000] {
+			t.Error("the changed byte is not there: it started over")
+		}
+		there[1000] = want[1000]
+		if job.State != bits.StateTransferred || !bytes.Equal(there, want) {
+			t.Errorf("%v, %+v", job.State, job.Error)
+		}
+	}
+}

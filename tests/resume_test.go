@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,8 +86,11 @@ func TestRetriesBeginAtTheOriginalName(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, o, other := bitstest.Start(t), bitstest.NewOrigin(t), bitstest.NewOrigin(t)
+			var mu sync.Mutex
 			given, used, logins := 0, 0, 0
 			o.Page("/f", func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
 				if r.Header.Get("Authorization") == "secret" {
 					logins++
 				}
@@ -94,6 +99,8 @@ func TestRetriesBeginAtTheOriginalName(t *testing.T) {
 			})
 			var ranges []string
 			other.Page("/g", func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
 				ranges = append(ranges, r.Header.Get("Range"))
 				if n, _ := strconv.Atoi(r.FormValue("signature")); n != given || n == used || r.Header.Get("Authorization") != "" {
 					w.WriteHeader(http.StatusForbidden)
@@ -112,6 +119,8 @@ func TestRetriesBeginAtTheOriginalName(t *testing.T) {
 			job := s.NewJob(with(o.Trust(), "security_flags", policy, "custom_headers", "Authorization: secret\r\n"), o.Plain+"/f")
 			bitstest.Must(t, s.Resume(ctx, job.ID))
 			now := s.Await(job.ID, bits.StateTransferred)
+			mu.Lock()
+			defer mu.Unlock()
 			want := o.Plain + "/f"
 			if policy == bits.RedirectReport {
 				want = other.Plain + "/g?signature=2"
@@ -125,5 +134,44 @@ func TestRetriesBeginAtTheOriginalName(t *testing.T) {
 				t.Errorf("the file differs: %v", err)
 			}
 		})
+	}
+}
+
+// What a server asks for with Retry-After is seen in the job, and is kept over a restart of the service; Resume does not wait for it.
+func TestRetryAfterOfAServer(t *testing.T) {
+	t.Parallel()
+	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
+	for path, c := range map[string]struct {
+		status int
+		value  string
+		want   bits.Seconds
+	}{
+		"/503":  {503, "120", 120},
+		"/429":  {429, "120", 120},
+		"/date": {503, time.Now().Add(2 * time.Minute).UTC().Format(http.TimeFormat), 120},
+		"/500":  {500, "120", 0},
+	} {
+		var busy atomic.Bool
+		busy.Store(true)
+		o.Page(path, func(w http.ResponseWriter, _ *http.Request) {
+			if w.Header().Set("Retry-After", c.value); busy.Load() {
+				w.WriteHeader(c.status)
+			}
+		})
+		job := s.NewJob(with(o.Trust(), "backoff", bits.Backoff{First: 30, Max: 30}), o.Plain+path)
+		bitstest.Must(t, s.Resume(ctx, job.ID))
+		near := func(now *bits.Job) {
+			t.Helper()
+			wait := time.Until(*now.NextRetry).Seconds()
+			if got := now.Error.RetryAfter; got > c.want || got+10 < c.want || wait > float64(max(c.want, 30)) || wait < float64(max(c.want, 30))-15 {
+				t.Errorf("%s: asked for %d, waits %v s", path, got, wait)
+			}
+		}
+		near(s.Await(job.ID, bits.StateTransientError))
+		s.Restart()
+		near(s.Await(job.ID, bits.StateTransientError))
+		busy.Store(false)
+		bitstest.Must(t, s.Resume(ctx, job.ID))
+		s.Await(job.ID, bits.StateTransferred)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,6 +45,12 @@ func FuzzResponse(f *testing.F) {
 		}
 		file := job.Files[0]
 		file.Temporary = filepath.Join(t.TempDir(), "t")
+		if kind/3%2 == 1 && file.Ranges == nil { // some of it is there
+			file.Validator, file.Done = &bits.Validator{ETag: `"a"`, Size: []int64{10, -1, 36}[kind/6%3]}, bits.Ranges{{Start: 0, End: 4}, {Start: 6, End: 8}}
+			if err := os.WriteFile(file.Temporary, []byte("01234567"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		r := &record{file: file}
 		rt := scripted{answer, new(int)}
 		err = transfer.NewService().Download(context.Background(), transfer.Client(rt, job), job, file, r)

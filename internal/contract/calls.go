@@ -148,6 +148,10 @@ func SetCall(values map[string]bits.RawMessage) Call {
 	if raw, ok := values["reply_file_name"]; ok && decode(raw, &reply) == nil && reply != "" {
 		c.Targets = []string{reply}
 	}
+	var cert *bits.ClientCertificate
+	if raw, ok := values["client_certificate"]; ok && decode(raw, &cert) == nil && checkClientCertificate(nil, &cert) == nil {
+		c.Certificate = cert
+	}
 	return c
 }
 

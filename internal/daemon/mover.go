@@ -76,7 +76,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		}
 		return nil
 	}
-	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find})
+	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find, Certificate: certificates(run, job)})
 	defer t.Close()
 	client := transfer.Client(t, job)
 	for {

@@ -11,7 +11,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -31,7 +30,6 @@ const (
 	HandshakeTime = 30 * time.Second // without the time the application takes for its verdict
 	HeaderTime    = 120 * time.Second
 	headerSize    = 1 << 20
-	alertTime     = time.Second
 	readSize      = 256 << 10 // few large reads under TLS halve the CPU time
 )
 
@@ -42,14 +40,16 @@ type Verify func(ctx context.Context, endpoint string, cs tls.ConnectionState) e
 type Transport struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	origin Verify
-	proxy  Verify
+	origin party
+	proxy  party
 	find   func(*url.URL) (*url.URL, error)
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
-	asked  sync.Map // addresses whose servers ask for a certificate of ours
+	asked  sync.Map // who asks for a certificate of ours: asker to whether one was shown
+	old    sync.Map // addresses whose servers ask for a certificate late, as only TLS 1.2 can
 
 	plain  http.Transport // for http
 	secure http.Transport // for https: dials, tunnels and shakes hands by itself
+	older  http.Transport // the same, with HTTP/1.1 over TLS 1.2
 
 	mu     sync.Mutex
 	closed bool
@@ -62,12 +62,16 @@ type Config struct {
 	Origin Verify                           // of the servers of the job
 	Proxy  Verify                           // of proxies that are reached over TLS
 	Find   func(*url.URL) (*url.URL, error) // the proxy for a URL; nil: none. Nil for no proxies at all
+
+	Certificate Certificate // nil: none is shown to anybody
 }
 
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
 func New(ctx context.Context, c Config) *Transport {
-	t := &Transport{origin: c.Origin, proxy: c.Proxy, find: c.Find, conns: map[net.Conn]bool{}}
+	t := &Transport{find: c.Find, conns: map[net.Conn]bool{}}
+	t.origin = party{verify: c.Origin, certificate: c.Certificate, needs: errCertificateNeeded}
+	t.proxy = party{verify: c.Proxy, needs: errProxyCertificateNeeded}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	if t.find == nil {
 		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
@@ -94,6 +98,8 @@ func New(ctx context.Context, c Config) *Transport {
 	t.secure.ForceAttemptHTTP2 = true
 	t.secure.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: readSize, MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
 	t.secure.DialTLSContext = t.dialSecure
+	common(&t.older)
+	t.older.DialTLSContext = t.dialOlder
 	return t
 }
 
@@ -102,29 +108,25 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
 		return t.plain.RoundTrip(r)
 	}
-	answer, err := t.secure.RoundTrip(r)
+	addr := net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443"))
+	by := &t.secure
+	if _, old := t.old.Load(addr); old {
+		by = &t.older
+	}
+	answer, err := by.RoundTrip(r)
+	if by == &t.secure && t.asksLate(addr, r, answer, err) {
+		if answer != nil {
+			answer.Body.Close()
+		}
+		t.old.Store(addr, true)
+		if answer, err = t.older.RoundTrip(r); err != nil && alert(70)(err) {
+			err = tooNew(r.URL)
+		}
+	}
 	if err != nil {
-		err = t.refusal(r.Context(), net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443")), err)
+		err = t.refusal(r.Context(), addr, err)
 	}
 	return answer, err
-}
-
-// refusal finds out whether a server that has asked for a certificate of ours broke off for want of it.
-// With TLS 1.3 it says so after the handshake, in an alert that net/http may lose: another connection, without a request, hears it.
-func (t *Transport) refusal(ctx context.Context, addr string, err error) error {
-	if _, asked := t.asked.Load(addr); !asked || ctx.Err() != nil {
-		return err
-	}
-	conn, derr := t.dialSecure(ctx, "tcp", addr)
-	if derr != nil {
-		return err
-	}
-	defer conn.Close()
-	conn.SetReadDeadline(time.Now().Add(alertTime))
-	if _, rerr := conn.Read(make([]byte, 1)); rerr != nil && anyAlert(rerr) {
-		return fmt.Errorf("%w: %w", errCertificateNeeded, err)
-	}
-	return err
 }
 
 // Close ends every connection and waits until no dial and no handshake is under way.
@@ -139,6 +141,7 @@ func (t *Transport) Close() {
 	t.dials.Wait()
 	t.plain.CloseIdleConnections()
 	t.secure.CloseIdleConnections()
+	t.older.CloseIdleConnections()
 }
 
 // begin counts a dial, unless the Transport is closed.
@@ -196,6 +199,14 @@ func (c *tracked) Close() error {
 
 // dialSecure connects to the origin, through the proxy's tunnel if there is one, and shakes hands with the origin.
 func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.Conn, error) {
+	return t.dialOrigin(ctx, network, addr, 0, "h2", "http/1.1")
+}
+
+func (t *Transport) dialOlder(ctx context.Context, network, addr string) (net.Conn, error) {
+	return t.dialOrigin(ctx, network, addr, tls.VersionTLS12, "http/1.1")
+}
+
+func (t *Transport) dialOrigin(ctx context.Context, network, addr string, version uint16, protocols ...string) (net.Conn, error) {
 	ctx, end, err := t.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -214,7 +225,9 @@ func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	return t.shake(ctx, conn, addr, t.origin, "h2", "http/1.1")
+	of := t.origin
+	of.newest = version
+	return t.shake(ctx, conn, addr, of, protocols...)
 }
 
 // tunnel asks the proxy for a tunnel to addr.
@@ -248,7 +261,7 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 	answer, err := http.ReadResponse(r, request)
 	if err != nil {
 		conn.Close()
-		return nil, err
+		return nil, t.demanded(at, t.proxy, err)
 	}
 	if answer.StatusCode != http.StatusOK || r.Buffered() > 0 {
 		conn.Close()
@@ -259,9 +272,9 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 }
 
 // shake does the TLS handshake.
-// The endpoint is the address that was dialled; verify runs in the middle of the handshake, and an error of it ends the connection
+// The endpoint is the address that was dialled; the party's verify runs in the middle of the handshake, and an error of it ends the connection
 // before a byte of a request is sent.
-func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verify Verify, protocols ...string) (net.Conn, error) {
+func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, with party, protocols ...string) (net.Conn, error) {
 	ctx, end, err := t.begin(ctx)
 	if err != nil {
 		conn.Close()
@@ -282,15 +295,19 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 		ServerName: host,
 		NextProtos: protocols,
 		MinVersion: tls.VersionTLS12,
+		MaxVersion: with.newest,
+
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			t.asked.Store(addr, true)
-			return new(tls.Certificate), nil
+			patience.Stop()
+			defer patience.Reset(HandshakeTime)
+			return t.show(ctx, addr, endpoint, with)
 		},
-		InsecureSkipVerify: true, // VerifyConnection does it, for every connection and in full
+		Renegotiation:      tls.RenegotiateOnceAsClient, // the certificate of the server must stay the same in it
+		InsecureSkipVerify: true,                        // VerifyConnection does it, for every connection and in full
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			patience.Stop()
 			defer patience.Reset(HandshakeTime)
-			return verify(ctx, endpoint, cs)
+			return with.verify(ctx, endpoint, cs)
 		},
 	})
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -298,15 +315,10 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
 		}
-		if _, asked := t.asked.Load(addr); asked && anyAlert(err) {
-			err = fmt.Errorf("%w: %w", errCertificateNeeded, err)
-		}
-		return nil, fmt.Errorf("TLS handshake with %s: %w", endpoint, err)
+		return nil, fmt.Errorf("TLS handshake with %s: %w", endpoint, t.demanded(addr, with, err))
 	}
 	return secure, nil
 }
-
-var errCertificateNeeded = errors.New("the server demands a client certificate")
 
 var errHandshakeTime error = &timeoutError{"the TLS handshake took longer than " + HandshakeTime.String()}
 

@@ -269,6 +269,10 @@ type Validator struct {
 	LastModified string `json:"last_modified,omitempty"` // only one that is proof together with the size
 	Modified     string `json:"modified,omitempty"`      // as the server wrote it: the time of the file
 	Size         int64  `json:"size"`                    // -1: unknown
+
+	URL      string            `json:"url,omitempty"`              // where the redirects led to, without its query, which may hold a signature
+	Encoding string            `json:"content_encoding,omitempty"` // of the bytes, which are kept as they were sent
+	Digests  map[string]string `json:"digests,omitempty"`          // of the whole as the server tells them (RFC 9530): sha256, sha512, in hexadecimal
 }
 
 // JobProgress is BG_JOB_PROGRESS, and what has merely arrived.
@@ -292,6 +296,8 @@ type JobError struct {
 	URL      string       `json:"url,omitempty"`
 	Protocol string       `json:"protocol,omitempty"` // "http" for http and https
 	At       time.Time    `json:"at"`
+
+	RetryAfter Seconds `json:"retry_after,omitempty"` // how long the server asked to be left alone
 }
 
 // Waiting says why a job is not moving, and when it will next try.

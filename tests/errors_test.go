@@ -228,7 +228,7 @@ func TestErrorsOfStatuses(t *testing.T) {
 			continue // content, or one of those that are all the same
 		}
 		want := again
-		if status/100 == 3 && status <= 308 && status != 306 || status/100 == 4 && status != 408 && status != 409 || status == 501 || status == 505 {
+		if status/100 == 3 && status <= 308 && status != 306 || status/100 == 4 && status != 408 && status != 409 && status != 429 || status == 501 || status == 505 {
 			want = fatal
 		}
 		o.Page(fmt.Sprint("/", status), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })

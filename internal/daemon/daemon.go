@@ -27,6 +27,7 @@ import (
 	"bits/internal/start"
 	"bits/internal/store"
 	"bits/internal/tempfile"
+	"bits/internal/transfer"
 	"bits/internal/wire"
 )
 
@@ -100,7 +101,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub}
+	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub, transfers: transfer.NewService()}
 	planner := scheduler.New(q, m.run, c.Scheduler)
 	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket}, Log: c.Log}, new(sync.Map)}
 	if !c.AllUsers {

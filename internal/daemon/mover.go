@@ -26,6 +26,8 @@ import (
 type mover struct {
 	crls *certcheck.CRLCache
 	hub  *notify.Hub
+
+	transfers *transfer.Service
 }
 
 func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
@@ -90,7 +92,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 			}
 		}
 		current.Store(&f)
-		if err := transfer.Download(ctx, client, job, f, run); err != nil {
+		if err := m.transfers.Download(ctx, client, job, f, run); err != nil {
 			return f.Number, err
 		}
 	}

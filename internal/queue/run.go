@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -260,7 +261,7 @@ func jobError(j *bits.Job, err error, file int) *bits.JobError {
 	if e.Context == bits.ContextNone { // the error of a job always has a place
 		e = e.In(cmp.Or(bits.ErrorContext(e.Code.Context()), bits.ContextUnknown))
 	}
-	je := &bits.JobError{Code: e.Code, Name: e.Code.Name(), Context: e.Context, Message: e.Message, Hint: cmp.Or(e.Hint, e.Code.Hint()), At: time.Now()}
+	je := &bits.JobError{Code: e.Code, Name: e.Code.Name(), Context: e.Context, Message: e.Message, Hint: cmp.Or(e.Hint, e.Code.Hint()), At: time.Now(), RetryAfter: e.After}
 	if file >= 0 && file < len(j.Files) && e.Context != bits.ContextQueueManager {
 		je.File, je.URL = &file, j.Files[file].RemoteName
 	}
@@ -283,6 +284,8 @@ func failed(j *bits.Job, e *bits.JobError, err error) error {
 	switch {
 	case j.HTTPMethod != contract.DefaultMethod(j.Type):
 		fault.Final = true // nothing can be continued, and what another method does is not done again unasked
+	case e.Code == hresult.FromHTTPStatus(http.StatusTooManyRequests) && !j.Strict:
+		fault.Again = true // BITS gives up
 	case errors.Is(err, store.ErrNotWritten):
 		fault.Again = true // the disk of the store may get room again
 	case e.Context == bits.ContextCertificateCallback:

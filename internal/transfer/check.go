@@ -28,6 +28,8 @@ func (d *download) check() (step, error) {
 		case ok && total == 0:
 			d.first, d.next = byterange.Part{Body: http.NoBody}, none // an empty file has no range to give; the body is an error page
 			return d.begin(0)
+		case ok && d.complete(a, total):
+			return d.already(total)
 		case len(d.file.Done) > 0:
 			return d.changed, nil
 		case ok && len(d.ask) > 0 && d.ask[0].Start >= total:
@@ -76,13 +78,16 @@ func (d *download) checkParts() (step, error) {
 	case !d.proves(d.first.Total):
 		return d.changed, nil
 	}
-	return d.open, nil
+	return d.goOn(d.first.Total)
 }
 
 // asked reports whether a part begins where one was asked for, and does not go beyond.
-// A server may put several into one, but not for a strict job.
+// A server may begin one in what is there already, and put several into one, but not for a strict job.
 func (d *download) asked(p byterange.Part) bool {
 	last := d.ask[len(d.ask)-1].End
+	if !d.strict && len(d.ask) == 1 && p.Start <= d.again.End && p.End > d.again.End {
+		return p.End <= last // it begins earlier or later in what is there: that is compared
+	}
 	for _, r := range d.ask {
 		if r.Start == p.Start {
 			if d.strict {
@@ -103,8 +108,13 @@ func (d *download) checkWhole() (step, error) {
 	length, begun := d.answer.ContentLength, len(d.file.Done) > 0
 	same := begun && length >= 0 && d.proves(length)
 	refused := len(d.ask) > 0 && length != 0 && (same || !begun)
+	if same && d.bound && d.unbind() {
+		return d.request, nil
+	}
 	straight := !d.job.OnDemand && (d.file.Ranges == nil && len(d.ask) <= 1 || length >= 0 && length <= enough)
 	switch {
+	case begun && !same && validator.Portal(d.file.Validator, d.answer):
+		return nil, d.portal()
 	case begun && !same && (d.strict && length != 0 || !straight):
 		return d.changed, nil // that is how If-Range says that the file has changed
 	case d.strict && refused:
@@ -124,7 +134,7 @@ func (d *download) checkWhole() (step, error) {
 		d.first.End = endless
 	}
 	if same {
-		return d.open, nil
+		return d.goOn(length)
 	}
 	return d.begin(length)
 }

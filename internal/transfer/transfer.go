@@ -23,9 +23,9 @@ import (
 	"bits/internal/byterange"
 	"bits/internal/contract"
 	"bits/internal/remotename"
+	"bits/internal/retry"
 	"bits/internal/tempfile"
 	"bits/internal/transport"
-	"bits/internal/validator"
 )
 
 const (
@@ -60,6 +60,7 @@ type download struct {
 	job    *bits.Job
 	file   bits.File
 	report Reporter
+	shared *Service
 	strict bool  // the server must meet what BITS demands
 	own    bool  // the job has a method of its own: nothing but the whole is asked for
 	budget int64 // bytes that the file may have
@@ -68,6 +69,10 @@ type download struct {
 	ask    bits.Ranges // of the remote file; none: the whole
 	stream bool        // ask for no range
 	single bool        // ask for one range at a time
+	seam   int64       // how much of what is there is asked for again
+	again  bits.Range  // what was, of the remote file
+	bound  bool        // the request was bound to the version, by If-Range
+	plain  bool        // that must not be: the server does not know it
 	answer *http.Response
 	first  byterange.Part                 // of the answer
 	next   func() (byterange.Part, error) // the parts after it
@@ -82,8 +87,8 @@ type download struct {
 // Download fetches the missing bytes of one file of the job, until it is finished or something goes wrong; in on-demand mode until what
 // was requested is there.
 // What has arrived is on stable storage and recorded when it returns, also with an error.
-func Download(ctx context.Context, client *http.Client, job *bits.Job, file bits.File, report Reporter) (err error) {
-	d := &download{ctx: ctx, client: client, job: job, file: file, report: report, budget: budget(job, file.Number)}
+func (s *Service) Download(ctx context.Context, client *http.Client, job *bits.Job, file bits.File, report Reporter) (err error) {
+	d := &download{ctx: ctx, client: client, job: job, file: file, report: report, budget: budget(job, file.Number), shared: s, seam: s.seam}
 	d.own = job.HTTPMethod != contract.DefaultMethod(bits.Download)
 	d.strict = job.Strict && !job.DynamicContent && !d.own
 	defer func() {
@@ -135,7 +140,7 @@ func (d *download) plan() (step, error) {
 	switch {
 	case d.temp != nil && d.whole():
 		return d.finish, nil // only the record was missing
-	case d.temp == nil || d.own || !validator.Proof(d.file.Validator) || d.file.Renamed && d.file.Validator.LastModified == "":
+	case d.temp == nil || d.own || !d.resumable():
 		d.file.Reset()
 	}
 	if d.strict && len(d.file.Done) == 0 {
@@ -211,25 +216,23 @@ func (d *download) request() (step, error) {
 	if len(next) == 0 {
 		return nil, nil
 	}
-	header, v := http.Header{}, d.file.Validator
-	d.ask = nil
+	header := http.Header{}
+	d.ask, d.again = nil, bits.Range{}
 	if !d.stream && !d.own {
 		most := maxRanges
 		if d.single {
 			most = 1
 		}
 		d.ask = d.layout.remote(next, most)
+		d.overlap()
 		if last := &d.ask[len(d.ask)-1]; last.End == d.total() {
 			last.End = endless // to the end, wherever that is now
 		}
 		header.Set("Range", byterange.Header(d.ask))
 	}
-	switch {
-	case len(d.file.Done) == 0:
-	case v.ETag != "" && !d.file.Renamed: // the ETag of another URL proves nothing
-		header.Set("If-Range", v.ETag)
-	default:
-		header.Set("If-Range", v.LastModified)
+	condition := d.condition()
+	if d.bound = condition != ""; d.bound {
+		header.Set("If-Range", condition)
 	}
 	answer, err := d.do(cmp.Or(d.job.HTTPMethod, http.MethodGet), header)
 	if err != nil {
@@ -254,7 +257,7 @@ func (d *download) wanted() []bits.Range {
 }
 
 func (d *download) do(method string, header http.Header) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(d.ctx, method, d.file.RemoteName, nil)
+	r, err := http.NewRequestWithContext(d.ctx, method, d.target(), nil)
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
@@ -297,6 +300,15 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	return answer, nil
 }
 
+// target is what is asked for: each request begins at the name that the owner gave, and follows redirects anew, as they may lead to
+// addresses that expire. Only a redirect that was refused has put its target in the place of that name.
+func (d *download) target() string {
+	if d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport {
+		return cmp.Or(d.file.Original, d.file.RemoteName)
+	}
+	return d.file.RemoteName
+}
+
 // original keeps the name that the owner gave, when another is reported in its place.
 func (d *download) original(name string) {
 	if d.file.Original == "" {
@@ -321,6 +333,9 @@ func (d *download) status(answer *http.Response) error {
 	}
 	d.report.Answered(headersOf(answer))
 	e := d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
+	if s := answer.StatusCode; s == http.StatusServiceUnavailable || s == http.StatusTooManyRequests {
+		e.After = retry.After(answer.Header.Get("Retry-After"), answer.Header.Get("Date"), time.Now())
+	}
 	if e.Code == hresult.BG_E_HTTP_ERROR_401 && len(d.job.Secrets.Credentials) > 0 {
 		return e.WithHint("the credentials of a job are kept, and not shown to a server yet: put the login into its custom_headers, as Authorization")
 	}
@@ -343,7 +358,7 @@ func (d *download) open() (step, error) {
 		}
 		d.file.Made = true
 	}
-	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && validator.Proof(d.file.Validator)); err != nil {
+	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && d.resumable()); err != nil {
 		if first {
 			tempfile.Remove(d.file.Temporary)
 		}

@@ -28,7 +28,7 @@ import (
 // exchange is what both sides say, one file of testdata:
 //
 //	job       properties of the job
-//	have      what is there before: the fields of the file, and its bytes under "text"
+//	have      what is there before: the fields of the file, its bytes under "text", and how many of them are asked for again: "seam"
 //	then      what is recorded of the file at the end: its details, without ranges and response headers
 //	request   what we send: the first line without its version, and the headers that matter; once for each request
 //	response  what the server sends; a body without Content-Length and without chunks ends with the connection; the length ? is counted
@@ -199,14 +199,18 @@ func play(t *testing.T, x exchange) {
 	}
 	file := job.Files[0]
 	file.Temporary = local + ".tmp"
+	service := transfer.NewService()
+	service.SetSeam(0)
 	if x.have != "" {
 		var have struct {
 			bits.File
 			Text string `json:"text"`
+			Seam int64  `json:"seam"`
 		}
 		if err := json.Unmarshal([]byte(x.have), &have); err != nil {
 			t.Fatal(err)
 		}
+		service.SetSeam(have.Seam)
 		file.Size, file.Validator, file.Done, file.FileDetails = have.Size, have.Validator, have.Done, have.FileDetails
 		if have.Text != "" {
 			if err := os.WriteFile(file.Temporary, []byte(have.Text), 0o600); err != nil {
@@ -216,7 +220,7 @@ func play(t *testing.T, x exchange) {
 	}
 	r := &record{file: file}
 	rt := transport.New(context.Background(), transport.Config{})
-	err = transfer.Download(context.Background(), transfer.Client(rt, job), job, file, r)
+	err = service.Download(context.Background(), transfer.Client(rt, job), job, file, r)
 	rt.Close()
 	s.mu.Lock()
 	heard := slices.Clone(s.heard)
@@ -284,7 +288,7 @@ func FuzzResponse(f *testing.F) {
 		file.Temporary = filepath.Join(t.TempDir(), "t")
 		r := &record{file: file}
 		rt := scripted{answer, new(int)}
-		err = transfer.Download(context.Background(), transfer.Client(rt, job), job, file, r)
+		err = transfer.NewService().Download(context.Background(), transfer.Client(rt, job), job, file, r)
 		if err == nil && !r.file.Finished {
 			t.Error("no error, and not finished")
 		}

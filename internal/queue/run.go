@@ -13,6 +13,7 @@ import (
 	"bits/hresult"
 	"bits/internal/contract"
 	"bits/internal/notify"
+	"bits/internal/remotename"
 	"bits/internal/retry"
 	"bits/internal/store"
 )
@@ -268,6 +269,9 @@ func jobError(j *bits.Job, err error, file int) *bits.JobError {
 	switch e.Context {
 	case bits.ContextRemoteFile, bits.ContextGeneralTransport, bits.ContextRemoteApplication, bits.ContextCertificateCallback:
 		je.Protocol = "http"
+		if remotename.IsFile(je.URL) {
+			je.Protocol = "file"
+		}
 	}
 	return je
 }

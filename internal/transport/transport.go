@@ -22,6 +22,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/certcheck"
+	"bits/internal/fileserver"
 )
 
 // Timeouts of a connection.
@@ -50,6 +51,7 @@ type Transport struct {
 	plain  http.Transport // for http
 	secure http.Transport // for https: dials, tunnels and shakes hands by itself
 	older  http.Transport // the same, with HTTP/1.1 over TLS 1.2
+	files  *fileserver.Server
 
 	mu     sync.Mutex
 	closed bool
@@ -63,7 +65,8 @@ type Config struct {
 	Proxy  Verify                           // of proxies that are reached over TLS
 	Find   func(*url.URL) (*url.URL, error) // the proxy for a URL; nil: none. Nil for no proxies at all
 
-	Certificate Certificate // nil: none is shown to anybody
+	Certificate Certificate                               // nil: none is shown to anybody
+	Login       func(host string) (user, password string) // for shares; nil: as a guest
 }
 
 // New makes the Transport of a run.
@@ -98,6 +101,7 @@ func New(ctx context.Context, c Config) *Transport {
 	t.secure.ForceAttemptHTTP2 = true
 	t.secure.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: readSize, MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
 	t.secure.DialTLSContext = t.dialSecure
+	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Login})
 	common(&t.older)
 	t.older.DialTLSContext = t.dialOlder
 	return t
@@ -105,7 +109,11 @@ func New(ctx context.Context, c Config) *Transport {
 
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" {
+	switch r.URL.Scheme {
+	case "https":
+	case "file", "smb":
+		return t.file(r)
+	default:
 		return t.plain.RoundTrip(r)
 	}
 	addr := net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443"))
@@ -138,6 +146,7 @@ func (t *Transport) Close() {
 		c.Close()
 	}
 	t.mu.Unlock()
+	t.files.Close()
 	t.dials.Wait()
 	t.plain.CloseIdleConnections()
 	t.secure.CloseIdleConnections()

@@ -10,6 +10,7 @@ import (
 	"bits"
 	"bits/internal/certcheck"
 	"bits/internal/certstore"
+	"bits/internal/content"
 	"bits/internal/queue"
 	"bits/internal/transport"
 )
@@ -47,8 +48,7 @@ func certificates(run *queue.Run, job *bits.Job) transport.Certificate {
 // names reports whether a file of the job comes from the endpoint.
 func names(job *bits.Job, endpoint string) bool {
 	for i := range job.Files {
-		f := &job.Files[i]
-		u, err := url.Parse(cmp.Or(f.Original, f.RemoteName))
+		u, err := url.Parse(content.Given(&job.Files[i]))
 		if err == nil && u.Scheme == "https" && certcheck.Endpoint(u.Hostname(), cmp.Or(u.Port(), "443")) == endpoint {
 			return true
 		}

@@ -15,6 +15,7 @@ import (
 	"bits/hresult"
 	"bits/internal/access"
 	"bits/internal/certcheck"
+	"bits/internal/layout"
 	"bits/internal/notify"
 	"bits/internal/proxy"
 	"bits/internal/queue"
@@ -26,6 +27,7 @@ import (
 type mover struct {
 	crls *certcheck.CRLCache
 	hub  *notify.Hub
+	nets *networks
 
 	transfers *transfer.Service
 }
@@ -80,9 +82,10 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	}
 	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find, Certificate: certificates(run, job)})
 	defer t.Close()
+	defer m.nets.follow(run, t)()
 	client := transfer.Client(t, job)
 	for {
-		f, ok := run.Next(func(f *bits.File) bool { return transfer.Wants(f, job.OnDemand) })
+		f, ok := run.Next(func(f *bits.File) bool { return layout.Wants(f, job.OnDemand) })
 		if !ok {
 			return -1, nil
 		}

@@ -158,9 +158,10 @@ func (r *Run) Contact(f bits.File, resumable bool) error {
 }
 
 // Checkpoint records that the stretches are on stable storage; with finished that the file is whole.
+// Hashing is the state of the digests of its first bytes, none of which is missing in the stretches.
 // The caller has synced the data before.
 // It also counts when the run was stopped or the job suspended meanwhile, but not when the file has been started over since.
-func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) error {
+func (r *Run) Checkpoint(file int, done bits.Ranges, hashing []byte, size int64, finished bool) error {
 	r.q.mu.Lock()
 	defer r.q.mu.Unlock()
 	e := r.q.jobs[r.ID]
@@ -173,7 +174,7 @@ func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) 
 		}
 		f.Best = max(f.Best, done.Len())
 		j.Active = r.Active()
-		f.Done, f.Finished = done, finished
+		f.Done, f.Hashing, f.Finished = done, hashing, finished
 		if finished {
 			f.Size = &size
 		}

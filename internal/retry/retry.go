@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -61,6 +62,18 @@ func Delay(j *bits.Job) time.Duration {
 	return delay
 }
 
+// Unanswered reports whether a code says that no server was heard: another network may change that.
+func Unanswered(c hresult.Code) bool { return slices.Contains(unanswered, c) }
+
+var unanswered = []hresult.Code{
+	hresult.BG_E_NETWORK_DISCONNECTED, hresult.ERROR_WINHTTP_CANNOT_CONNECT, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED,
+	hresult.ERROR_WINHTTP_TIMEOUT,
+}
+
+// offline is the first delay of a job that found no network. It is queued when one comes; so this is for a wrong guess only, and doubles
+// until it is as long as every other delay.
+const offline = 5 * time.Second
+
 // ErrGaveUp is the cause in an error that ends the patience of a job.
 var ErrGaveUp = errors.New("there was no progress for too long")
 
@@ -84,7 +97,11 @@ func Next(j *bits.Job, f Fault, now time.Time) (at time.Time, again bool) {
 	if !Deadline(j).After(now) {
 		return time.Time{}, false
 	}
-	at = now.Add(Delay(j))
+	delay := Delay(j)
+	if f.Code == hresult.BG_E_NETWORK_DISCONNECTED {
+		delay = min(delay, offline<<min(max(j.Failures-1, 0), 16))
+	}
+	at = now.Add(delay)
 	if j.Error != nil && j.Error.RetryAfter > 0 && at.After(Deadline(j)) {
 		at = Deadline(j) // no server holds a job beyond its patience
 	}

@@ -278,7 +278,7 @@ func TestProgressResetsTheTimeout(t *testing.T) {
 		n := int64(0)
 		r.move = func(_ context.Context, run *queue.Run) error {
 			if n++; n == 5 {
-				if err := errors.Join(run.Contact(bits.File{RemoteName: "http://origin/a"}, true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: n}}, 0, false)); err != nil {
+				if err := errors.Join(run.Contact(bits.File{RemoteName: "http://origin/a"}, true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: n}}, nil, 0, false)); err != nil {
 					return err
 				}
 			}
@@ -541,7 +541,7 @@ func TestAutoComplete(t *testing.T) {
 			if err := os.WriteFile(job.Files[0].Temporary, []byte("x"), 0o600); err != nil {
 				return err
 			}
-			return errors.Join(run.Contact(job.Files[0], true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: 1}}, 1, true))
+			return errors.Join(run.Contact(job.Files[0], true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: 1}}, nil, 1, true))
 		}
 		job := r.job("a", map[string]any{"auto_complete": true})
 		time.Sleep(time.Minute)

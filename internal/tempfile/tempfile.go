@@ -208,6 +208,9 @@ func (t *File) WriteAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// ReadAt reads at an offset.
+func (t *File) ReadAt(p []byte, off int64) (int, error) { return t.f.ReadAt(p, off) }
+
 // Equal reports whether the file has these bytes at an offset.
 func (t *File) Equal(p []byte, off int64) (bool, error) {
 	there := make([]byte, len(p))

@@ -11,10 +11,13 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -23,16 +26,21 @@ import (
 	"bits/hresult"
 	"bits/internal/certcheck"
 	"bits/internal/fileserver"
+	"bits/internal/netmon"
 )
 
 // Timeouts of a connection.
 const (
 	ConnectTime   = 60 * time.Second
+	offlineTime   = 2 * time.Second  // instead of ConnectTime, on a machine without a network; what is near answers sooner
 	HandshakeTime = 30 * time.Second // without the time the application takes for its verdict
 	HeaderTime    = 120 * time.Second
 	headerSize    = 1 << 20
 	readSize      = 256 << 10 // few large reads under TLS halve the CPU time
 )
+
+// keepAlive notices a path that has gone silent within a minute, also where no byte is awaited soon.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}
 
 // Verify checks the certificate of an endpoint (name:port) during the handshake.
 type Verify func(ctx context.Context, endpoint string, cs tls.ConnectionState) error
@@ -57,13 +65,15 @@ type Transport struct {
 	closed bool
 	conns  map[net.Conn]bool
 	dials  sync.WaitGroup
+	asking int // dials that have no connection yet
 }
 
 // Config is what the connections of a run go by.
 type Config struct {
-	Origin Verify                           // of the servers of the job
-	Proxy  Verify                           // of proxies that are reached over TLS
-	Find   func(*url.URL) (*url.URL, error) // the proxy for a URL; nil: none. Nil for no proxies at all
+	Origin Verify                                                            // of the servers of the job
+	Proxy  Verify                                                            // of proxies that are reached over TLS
+	Find   func(*url.URL) (*url.URL, error)                                  // the proxy for a URL; nil: none. Nil for no proxies at all
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
 
 	Certificate Certificate                               // nil: none is shown to anybody
 	Login       func(host string) (user, password string) // for shares; nil: as a guest
@@ -79,7 +89,9 @@ func New(ctx context.Context, c Config) *Transport {
 	if t.find == nil {
 		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
 	}
-	t.dialer = new(net.Dialer).DialContext
+	if t.dialer = c.Dial; t.dialer == nil {
+		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
+	}
 	common := func(h *http.Transport) {
 		h.DialContext = t.dial
 		h.ResponseHeaderTimeout = HeaderTime
@@ -114,25 +126,39 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "file", "smb":
 		return t.file(r)
 	default:
-		return t.plain.RoundTrip(r)
+		return trip(&t.plain, r)
 	}
 	addr := net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443"))
 	by := &t.secure
 	if _, old := t.old.Load(addr); old {
 		by = &t.older
 	}
-	answer, err := by.RoundTrip(r)
+	answer, err := trip(by, r)
 	if by == &t.secure && t.asksLate(addr, r, answer, err) {
 		if answer != nil {
 			answer.Body.Close()
 		}
 		t.old.Store(addr, true)
-		if answer, err = t.older.RoundTrip(r); err != nil && alert(70)(err) {
+		if answer, err = trip(&t.older, r); err != nil && alert(70)(err) {
 			err = tooNew(r.URL)
 		}
 	}
 	if err != nil {
 		err = t.refusal(r.Context(), addr, err)
+	}
+	return answer, err
+}
+
+// trip sends a request, and once more if what came over a connection that was in use before is no answer: bytes too many behind the
+// answer before are none.
+func trip(h *http.Transport, r *http.Request) (*http.Response, error) {
+	used := false
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { used = c.Reused }})
+	answer, err := h.RoundTrip(r.WithContext(ctx))
+	if err != nil && used && noHTTP(err) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		answer, err = h.RoundTrip(r)
+	} else if err == nil {
+		answer.Request = r
 	}
 	return answer, err
 }
@@ -175,8 +201,21 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	defer end()
 	ctx, cancel := context.WithTimeout(ctx, ConnectTime)
 	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	patience := time.AfterFunc(offlineTime, func() {
+		if !netmon.Online() {
+			giveUp(errOffline)
+		}
+	})
+	defer patience.Stop()
+	t.count(1)
 	conn, err := t.dialer(ctx, network, addr)
+	t.count(-1)
 	if err != nil {
+		if cause := context.Cause(ctx); cause == errOffline {
+			return nil, cause
+		}
 		return nil, err
 	}
 	t.mu.Lock()
@@ -188,6 +227,36 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	c := &tracked{Conn: conn, t: t}
 	t.conns[c] = true
 	return c, nil
+}
+
+func (t *Transport) count(by int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asking += by
+}
+
+// Dialing reports whether a connection is being made: a name resolved, or an answer awaited.
+func (t *Transport) Dialing() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.asking > 0
+}
+
+// From reports whether there is a connection from one of these addresses of this machine to another machine.
+func (t *Transport) From(is func(netip.Addr) bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.conns {
+		local, ok := c.LocalAddr().(*net.TCPAddr)
+		remote, known := c.RemoteAddr().(*net.TCPAddr)
+		if !ok || !known || local.IP.IsLoopback() || local.IP.Equal(remote.IP) {
+			continue
+		}
+		if is(local.AddrPort().Addr().Unmap().WithZone("")) {
+			return true
+		}
+	}
+	return false
 }
 
 // tracked forgets itself when it is closed.
@@ -328,6 +397,8 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, with 
 	}
 	return secure, nil
 }
+
+var errOffline = errors.New("this machine has no network")
 
 var errHandshakeTime error = &timeoutError{"the TLS handshake took longer than " + HandshakeTime.String()}
 

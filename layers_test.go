@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"bits"},
 	{"bits/internal/remotename", "bits/internal/digest"},
 	{"bits/internal/content"},
-	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy", "bits/internal/metalink"},
+	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy", "bits/internal/metalink", "bits/internal/joblog"},
 	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/certstore", "bits/internal/fileserver", "bits/internal/store", "bits/internal/notify", "bits/internal/start"},
 	{"bits/internal/access", "bits/internal/layout"},
 	{"bits/client", "bits/internal/transport", "bits/internal/progress"},

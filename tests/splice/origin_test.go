@@ -23,7 +23,7 @@ type kind struct {
 	ranges  ranges
 	sizes   bool // versions differ in size
 	swings  bool // two servers behind one name, each with its own version
-	partial bool // only the middle of the file changes, and nothing else tells: only a digest can
+	partial bool // only the middle of the file changes, and nothing tells it: we are given a checksum, as the others are not
 }
 
 // ranges is how a server takes Range and If-Range.
@@ -61,7 +61,7 @@ var kinds = []kind{
 	{name: "ETag that lies", etag: func(int) string { return `"same"` }},
 	{name: "date that lies", date: fixed},
 	{name: "all lies, If-Range ignored", etag: func(int) string { return `"same"` }, date: fixed, ranges: deaf},
-	{name: "all lies, only the middle changes", etag: func(int) string { return `"same"` }, date: fixed, partial: true},
+	{name: "all lies, only the middle changes; with a checksum", etag: func(int) string { return `"same"` }, date: fixed, partial: true},
 }
 
 // resource is one file on the way to one tool: its versions, and what still happens to it.
@@ -76,6 +76,13 @@ type resource struct {
 	changes int // still to come
 	cuts    int // still to come
 	served  atomic.Int64
+}
+
+// last is the version that the resource will have in the end.
+func (r *resource) last() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.version + r.changes
 }
 
 // newResource makes a resource whose fate hangs on the seed alone.

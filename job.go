@@ -194,10 +194,10 @@ type Secrets struct {
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 }
 
-// environment lists the variables that a job takes from its creator: trust and proxies.
+// environment lists the variables that a job takes from its creator: trust, certificates of his, and proxies.
 // The environment of the service itself decides nothing.
 var environment = []string{
-	"SSL_CERT_FILE", "SSL_CERT_DIR",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CONFIG_HOME",
 	"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
 }
 

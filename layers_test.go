@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"bits/internal/remotename", "bits/internal/digest"},
 	{"bits/internal/content"},
 	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy", "bits/internal/metalink", "bits/internal/joblog"},
-	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/store", "bits/internal/notify", "bits/internal/start"},
+	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/certstore", "bits/internal/fileserver", "bits/internal/store", "bits/internal/notify", "bits/internal/start"},
 	{"bits/internal/access", "bits/internal/layout"},
 	{"bits/client", "bits/internal/transport", "bits/internal/progress"},
 	{"bits/internal/queue", "bits/internal/transfer", "bits/examples/updater"},

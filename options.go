@@ -181,10 +181,15 @@ func (l *StoreLocation) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// ClientCertificate names the certificate that a job shows to its servers: by the SHA-1 hash, or by a part of its subject.
+// ClientCertificate names the certificate that a job shows to its servers: in a store by the SHA-1 hash, or by a part of its subject; or
+// by files, which BITS does not have.
 type ClientCertificate struct {
 	Location StoreLocation `json:"location"`
 	Store    string        `json:"store"`             // MY, CA, ROOT, SPC or another
 	Hash     string        `json:"hash,omitempty"`    // SHA-1, 40 hexadecimal digits (SetClientCertificateByID)
 	Subject  string        `json:"subject,omitempty"` // SetClientCertificateByName
+
+	File         string `json:"file,omitempty"`          // full path: PEM or PKCS#12
+	Key          string `json:"key,omitempty"`           // full path of its key, if that lies elsewhere
+	PasswordFile string `json:"password_file,omitempty"` // full path of a file whose first line is the password of the key
 }

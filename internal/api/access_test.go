@@ -312,13 +312,19 @@ func TestTakeOwnership(t *testing.T) {
 	job, err := r.q.Create(caller(other), bits.Spec{
 		Properties: map[string]bits.RawMessage{
 			"custom_headers": bits.RawMessage(`"X-Token: secret"`), "notify_cmd_line": bits.RawMessage(`{"program":"/p"}`),
-			"client_certificate": bits.RawMessage(`{"location":"CURRENT_USER","store":"MY","subject":"x"}`), "notify_flags": bits.RawMessage("1"),
+			"notify_flags":       bits.RawMessage("1"),
 			"notification_clsid": bits.RawMessage(`"5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77"`), "use_stored_credentials": bits.RawMessage(`"PROXY"`),
 		},
 		Environment: map[string]string{"https_proxy": "http://u:p@proxy", "SSL_CERT_FILE": "/ca.pem"},
 		Files:       []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(t.TempDir(), "f")}},
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = r.q.Do(job.ID, contract.Call{Apply: func(j *bits.Job, _ contract.Caller) (contract.Outcome, error) {
+		j.Secrets.ClientCertificate = &bits.ClientCertificate{Store: "MY", Subject: "secret"} // there is none in a store of this test
+		return contract.Outcome{}, nil
+	}}, caller(other)); err != nil {
 		t.Fatal(err)
 	}
 	if job.OwnerElevated || job.OwnerIntegrity != ipc.IntegrityMedium || job.TakenFrom != "" {

@@ -32,7 +32,7 @@ var switches = []Switch{
 	{"TRANSFER", "name [/DOWNLOAD | /UPLOAD] [/PRIORITY priority] [/ACLFLAGS letters] [/DYNAMIC] [/DEADLINE seconds] [/DETACHONINTERRUPT] url path [url path ...]", "transfer files", works, "it completes the job itself; /DEADLINE ends the waiting and cancels the job, exit code 11; Ctrl-C cancels the job, 130; with /DETACHONINTERRUPT it goes on, 23; an upload is E_NOTIMPL until uploads come", transfer},
 
 	{"INFO", "job [/VERBOSE]", "show a job", works, "", ofJob(none, info)},
-	{"ADDFILE", "job url path", "add a file to a job", works, "SMB and file: names come later", add(parsePairs)},
+	{"ADDFILE", "job url path", "add a file to a job", works, "also network paths, smb: and file: names: docs/sources.md", add(parsePairs)},
 	{"ADDFILESET", "job textfile", "add a set of files to a job", works, "all lines are added, or none", add(fileSet)},
 	{"ADDFILEWITHRANGES", "job url path ranges", "add ranges of a file to a job", works, "a range of no bytes is BG_E_INVALID_RANGE", add(fileWithRanges)},
 	{"REPLACEREMOTEPREFIX", "job old new", "replace the start of the remote names of a job", works, "", call("replace-remote-prefix", "Replaced the remote prefix of {job}.", setPrefixes)},
@@ -45,7 +45,7 @@ var switches = []Switch{
 
 	{"GETTYPE", "job", "get the type of a job", works, "", get("type", func(t bits.JobType) answer { return one(typeName(t)) })},
 	{"GETACLFLAGS", "job", "get the ACL flags of a job", works, "", get("file_acl_flags", func(f bits.ACLFlags) answer { return one(showACL(f)) })},
-	{"SETACLFLAGS", "job letters", "set the ACL flags of a job", later, "they are for SMB, which comes later", set("file_acl_flags", setACL)},
+	{"SETACLFLAGS", "job letters", "set the ACL flags of a job", works, "they are kept, and owners and access lists of shares are not copied", set("file_acl_flags", setACL)},
 	{"GETBYTESTOTAL", "job", "get the size of a job", works, "", get("progress", func(p bits.JobProgress) answer { return one(size(p.BytesTotal)) })},
 	{"GETBYTESTRANSFERRED", "job", "get the bytes that a job has transferred", works, "bytes on stable storage", get("progress", func(p bits.JobProgress) answer { return value(p.BytesTransferred) })},
 	{"GETFILESTOTAL", "job", "get the number of files of a job", works, "", get("progress", func(p bits.JobProgress) answer { return value(p.FilesTotal) })},
@@ -86,8 +86,8 @@ var switches = []Switch{
 	{"GETHTTPMETHOD", "job", "get the HTTP method of a job", works, "", get("http_method", one)},
 	{"SETHTTPMETHOD", "job method", "set the HTTP method of a job", works, "the request has no body", set("http_method", setText)},
 	{"GETCLIENTCERTIFICATE", "job", "get the client certificate of a job", works, "", get("client_certificate", showCertificate)},
-	{"SETCLIENTCERTIFICATEBYID", "job location store hash", "set the client certificate of a job", later, "no server is shown it", set("client_certificate", setCertificate("hash"))},
-	{"SETCLIENTCERTIFICATEBYNAME", "job location store subject", "set the client certificate of a job", later, "no server is shown it", set("client_certificate", setCertificate("subject"))},
+	{"SETCLIENTCERTIFICATEBYID", "job location store hash", "set the client certificate of a job", works, "the stores are folders: docs/client-certificates.md", set("client_certificate", setCertificate("hash"))},
+	{"SETCLIENTCERTIFICATEBYNAME", "job location store subject", "set the client certificate of a job", works, "as above", set("client_certificate", setCertificate("subject"))},
 	{"REMOVECLIENTCERTIFICATE", "job", "remove the client certificate of a job", works, "", call("remove-client-certificate", "Removed the client certificate of {job}.", none)},
 	{"SETSECURITYFLAGS", "job value", "set the security flags of a job", works, "", set("security_flags", setNumber)},
 	{"GETSECURITYFLAGS", "job", "get the security flags of a job", works, "the word in hexadecimal", get("security_flags", func(f bits.SecurityFlags) answer { return one(fmt.Sprintf("0x%04X", uint32(f))) })},

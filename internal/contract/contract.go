@@ -47,7 +47,9 @@ type Outcome struct {
 type Call struct {
 	Targets []string // local names that must be writable
 	Sources []string // local names that must be readable
-	Apply   func(j *bits.Job, by Caller) (Outcome, error)
+
+	Certificate *bits.ClientCertificate // that must be found
+	Apply       func(j *bits.Job, by Caller) (Outcome, error)
 }
 
 // rule says for which jobs a row is, and until when.

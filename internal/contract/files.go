@@ -58,7 +58,7 @@ func Add(j *bits.Job, files []bits.FileSpec, by Caller) error {
 		locals[filepath.Clean(all[i].LocalName)] = true
 	}
 	for _, f := range files {
-		if err := remotename.Check(f.RemoteName); err != nil {
+		if err := remotename.CheckSource(f.RemoteName); err != nil {
 			return err
 		}
 		if err := checkRanges(j, f, by); err != nil {
@@ -93,6 +93,9 @@ func checkRanges(j *bits.Job, f bits.FileSpec, by Caller) error {
 	}
 	if j.Type != bits.Download {
 		return bad(hresult.E_NOTIMPL, "the type of the job is %s", j.Type)
+	}
+	if remotename.IsFile(f.RemoteName) {
+		return bad(hresult.E_INVALIDARG, "ranges are for http and https")
 	}
 	if len(f.Ranges) == 0 {
 		return bad(hresult.E_INVALIDARG, "there are none")
@@ -236,6 +239,8 @@ func randomAccess(j *bits.Job, f *bits.File) error {
 		why = "its job has a method of its own"
 	case f.Ranges != nil:
 		why = "it was added with ranges"
+	case remotename.IsFile(f.RemoteName):
+		why = "it is not on the web"
 	case f.NoRanges:
 		why = "its server has no ranges"
 	default:

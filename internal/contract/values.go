@@ -144,7 +144,12 @@ func checkClientCertificate(_ *bits.Job, c **bits.ClientCertificate) error {
 	if *c == nil {
 		return nil
 	}
+	if (*c).File != "" {
+		return checkCertificateFile(*c)
+	}
 	switch v := *c; {
+	case v.Key != "" || v.PasswordFile != "":
+		return bits.Errorf(hresult.E_INVALIDARG, "key and password_file go with file; in a store they lie beside the certificate")
 	case v.Store == "" || v.Hash == "" && v.Subject == "":
 		return bits.Errorf(hresult.RPC_X_NULL_REF_POINTER, "a certificate is named by its store, and by its hash or subject")
 	case v.Hash != "" && v.Subject != "":
@@ -157,6 +162,23 @@ func checkClientCertificate(_ *bits.Job, c **bits.ClientCertificate) error {
 			return bits.Errorf(hresult.RPC_X_BAD_STUB_DATA, "the hash has 40 hexadecimal digits (SHA-1), and %q does not", h)
 		}
 		(*c).Hash = strings.ToLower(h)
+	}
+	return nil
+}
+
+// checkCertificateFile accepts a certificate that is named by files instead of a store.
+func checkCertificateFile(c *bits.ClientCertificate) error {
+	if c.Store != "" || c.Hash != "" || c.Subject != "" {
+		return bits.Errorf(hresult.E_INVALIDARG, "a certificate is named by a file or in a store, not by both")
+	}
+	for _, path := range []string{c.File, c.Key, c.PasswordFile} {
+		switch {
+		case strings.HasPrefix(strings.ToLower(path), "pkcs11:"):
+			return bits.Errorf(hresult.E_NOTIMPL, "certificates of smart cards and other PKCS#11 tokens cannot be used: their drivers are libraries of C, and this program has no C in it").
+				WithHint("export the certificate with its key to a file, if the token allows it, or run a proxy of your own that has the token (stunnel)")
+		case path != "" && (!filepath.IsAbs(path) || strings.ContainsRune(path, 0)):
+			return bits.Errorf(hresult.E_INVALIDARG, "the file %q is no full path", path)
+		}
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		}
 		return byRules, nil
 	})
-	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find})
+	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find, Certificate: certificates(run, job)})
 	defer t.Close()
 	defer m.nets.follow(run, t)()
 	client := transfer.Client(joblog.Trips{RoundTripper: t, Log: run, File: number}, job)

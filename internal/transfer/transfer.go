@@ -13,7 +13,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -278,7 +277,11 @@ func (d *download) wanted() []bits.Range {
 }
 
 func (d *download) do(method string, header http.Header) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(d.ctx, method, d.target(), nil)
+	target, err := remotename.URL(d.target())
+	var r *http.Request
+	if err == nil {
+		r, err = http.NewRequestWithContext(d.ctx, method, target.String(), nil)
+	}
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
@@ -286,7 +289,7 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	r.Header.Set("Accept-Encoding", "identity")
 	r.Header.Set("User-Agent", userAgent)
 	// The logins are for the server that the owner named, not for one that a redirect has put in its place.
-	given, err := url.Parse(content.Given(&d.file))
+	given, err := remotename.URL(content.Given(&d.file))
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
@@ -314,7 +317,7 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	if err != nil {
 		return nil, transport.Error(err, d.from())
 	}
-	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName && d.file.Source == "" {
+	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName && d.file.Source == "" && !remotename.IsFile(d.file.RemoteName) {
 		from := d.file.RemoteName
 		d.file.RemoteName = to
 		d.original(from)

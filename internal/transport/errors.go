@@ -37,6 +37,8 @@ var faults = []struct {
 	{is(syscall.EADDRNOTAVAIL), hresult.ERROR_WINHTTP_CANNOT_CONNECT, ""},
 	{is(syscall.ENETDOWN), hresult.BG_E_NETWORK_DISCONNECTED, "the network is down"},
 	{alert(112), hresult.ERROR_WINHTTP_SECURE_CERT_CN_INVALID, "the server does not know that name"},
+	{is(errProxyCertificateNeeded), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED_PROXY, errProxyCertificateNeeded.Error()},
+	{is(errCertificateRefused), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, ""},
 	{alert(42, 43, 44, 45, 46, 48, 49, 116), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, "the server demands a client certificate"},
 	{is(errCertificateNeeded), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, errCertificateNeeded.Error()},
 	{anyAlert, hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, ""},

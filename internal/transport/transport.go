@@ -25,6 +25,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/certcheck"
+	"bits/internal/fileserver"
 	"bits/internal/netmon"
 )
 
@@ -35,7 +36,6 @@ const (
 	HandshakeTime = 30 * time.Second // without the time the application takes for its verdict
 	HeaderTime    = 120 * time.Second
 	headerSize    = 1 << 20
-	alertTime     = time.Second
 	readSize      = 256 << 10 // few large reads under TLS halve the CPU time
 )
 
@@ -49,14 +49,17 @@ type Verify func(ctx context.Context, endpoint string, cs tls.ConnectionState) e
 type Transport struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	origin Verify
-	proxy  Verify
+	origin party
+	proxy  party
 	find   func(*url.URL) (*url.URL, error)
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
-	asked  sync.Map // addresses whose servers ask for a certificate of ours
+	asked  sync.Map // who asks for a certificate of ours: asker to whether one was shown
+	old    sync.Map // addresses whose servers ask for a certificate late, as only TLS 1.2 can
 
 	plain  http.Transport // for http
 	secure http.Transport // for https: dials, tunnels and shakes hands by itself
+	older  http.Transport // the same, with HTTP/1.1 over TLS 1.2
+	files  *fileserver.Server
 
 	mu     sync.Mutex
 	closed bool
@@ -71,12 +74,17 @@ type Config struct {
 	Proxy  Verify                                                            // of proxies that are reached over TLS
 	Find   func(*url.URL) (*url.URL, error)                                  // the proxy for a URL; nil: none. Nil for no proxies at all
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
+
+	Certificate Certificate                               // nil: none is shown to anybody
+	Login       func(host string) (user, password string) // for shares; nil: as a guest
 }
 
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
 func New(ctx context.Context, c Config) *Transport {
-	t := &Transport{origin: c.Origin, proxy: c.Proxy, find: c.Find, conns: map[net.Conn]bool{}}
+	t := &Transport{find: c.Find, conns: map[net.Conn]bool{}}
+	t.origin = party{verify: c.Origin, certificate: c.Certificate, needs: errCertificateNeeded}
+	t.proxy = party{verify: c.Proxy, needs: errProxyCertificateNeeded}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	if t.find == nil {
 		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
@@ -106,17 +114,38 @@ func New(ctx context.Context, c Config) *Transport {
 	// No larger frames than all servers send: lighttpd (1.4.69) that is told to send slowly falls silent when it may make larger ones.
 	t.secure.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
 	t.secure.DialTLSContext = t.dialSecure
+	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Login})
+	common(&t.older)
+	t.older.DialTLSContext = t.dialOlder
 	return t
 }
 
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" {
+	switch r.URL.Scheme {
+	case "https":
+	case "file", "smb":
+		return t.file(r)
+	default:
 		return trip(&t.plain, r)
 	}
-	answer, err := trip(&t.secure, r)
+	addr := net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443"))
+	by := &t.secure
+	if _, old := t.old.Load(addr); old {
+		by = &t.older
+	}
+	answer, err := trip(by, r)
+	if by == &t.secure && t.asksLate(addr, r, answer, err) {
+		if answer != nil {
+			answer.Body.Close()
+		}
+		t.old.Store(addr, true)
+		if answer, err = trip(&t.older, r); err != nil && alert(70)(err) {
+			err = tooNew(r.URL)
+		}
+	}
 	if err != nil {
-		err = t.refusal(r.Context(), net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443")), err)
+		err = t.refusal(r.Context(), addr, err)
 	}
 	return answer, err
 }
@@ -135,24 +164,6 @@ func trip(h *http.Transport, r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// refusal finds out whether a server that has asked for a certificate of ours broke off for want of it.
-// With TLS 1.3 it says so after the handshake, in an alert that net/http may lose: another connection, without a request, hears it.
-func (t *Transport) refusal(ctx context.Context, addr string, err error) error {
-	if _, asked := t.asked.Load(addr); !asked || ctx.Err() != nil {
-		return err
-	}
-	conn, derr := t.dialSecure(ctx, "tcp", addr)
-	if derr != nil {
-		return err
-	}
-	defer conn.Close()
-	conn.SetReadDeadline(time.Now().Add(alertTime))
-	if _, rerr := conn.Read(make([]byte, 1)); rerr != nil && anyAlert(rerr) {
-		return fmt.Errorf("%w: %w", errCertificateNeeded, err)
-	}
-	return err
-}
-
 // Close ends every connection and waits until no dial and no handshake is under way.
 func (t *Transport) Close() {
 	t.mu.Lock()
@@ -162,9 +173,11 @@ func (t *Transport) Close() {
 		c.Close()
 	}
 	t.mu.Unlock()
+	t.files.Close()
 	t.dials.Wait()
 	t.plain.CloseIdleConnections()
 	t.secure.CloseIdleConnections()
+	t.older.CloseIdleConnections()
 }
 
 // begin counts a dial, unless the Transport is closed.
@@ -265,6 +278,14 @@ func (c *tracked) Close() error {
 
 // dialSecure connects to the origin, through the proxy's tunnel if there is one, and shakes hands with the origin.
 func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.Conn, error) {
+	return t.dialOrigin(ctx, network, addr, 0, "h2", "http/1.1")
+}
+
+func (t *Transport) dialOlder(ctx context.Context, network, addr string) (net.Conn, error) {
+	return t.dialOrigin(ctx, network, addr, tls.VersionTLS12, "http/1.1")
+}
+
+func (t *Transport) dialOrigin(ctx context.Context, network, addr string, version uint16, protocols ...string) (net.Conn, error) {
 	ctx, end, err := t.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -283,7 +304,9 @@ func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	return t.shake(ctx, conn, addr, t.origin, "h2", "http/1.1")
+	of := t.origin
+	of.newest = version
+	return t.shake(ctx, conn, addr, of, protocols...)
 }
 
 // tunnel asks the proxy for a tunnel to addr.
@@ -317,7 +340,7 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 	answer, err := http.ReadResponse(r, request)
 	if err != nil {
 		conn.Close()
-		return nil, err
+		return nil, t.demanded(at, t.proxy, err)
 	}
 	if answer.StatusCode != http.StatusOK || r.Buffered() > 0 {
 		conn.Close()
@@ -328,9 +351,9 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 }
 
 // shake does the TLS handshake.
-// The endpoint is the address that was dialled; verify runs in the middle of the handshake, and an error of it ends the connection
+// The endpoint is the address that was dialled; the party's verify runs in the middle of the handshake, and an error of it ends the connection
 // before a byte of a request is sent.
-func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verify Verify, protocols ...string) (net.Conn, error) {
+func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, with party, protocols ...string) (net.Conn, error) {
 	ctx, end, err := t.begin(ctx)
 	if err != nil {
 		conn.Close()
@@ -351,15 +374,19 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 		ServerName: host,
 		NextProtos: protocols,
 		MinVersion: tls.VersionTLS12,
+		MaxVersion: with.newest,
+
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			t.asked.Store(addr, true)
-			return new(tls.Certificate), nil
+			patience.Stop()
+			defer patience.Reset(HandshakeTime)
+			return t.show(ctx, addr, endpoint, with)
 		},
-		InsecureSkipVerify: true, // VerifyConnection does it, for every connection and in full
+		Renegotiation:      tls.RenegotiateOnceAsClient, // the certificate of the server must stay the same in it
+		InsecureSkipVerify: true,                        // VerifyConnection does it, for every connection and in full
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			patience.Stop()
 			defer patience.Reset(HandshakeTime)
-			return verify(ctx, endpoint, cs)
+			return with.verify(ctx, endpoint, cs)
 		},
 	})
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -367,15 +394,10 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
 		}
-		if _, asked := t.asked.Load(addr); asked && anyAlert(err) {
-			err = fmt.Errorf("%w: %w", errCertificateNeeded, err)
-		}
-		return nil, fmt.Errorf("TLS handshake with %s: %w", endpoint, err)
+		return nil, fmt.Errorf("TLS handshake with %s: %w", endpoint, t.demanded(addr, with, err))
 	}
 	return secure, nil
 }
-
-var errCertificateNeeded = errors.New("the server demands a client certificate")
 
 var errOffline = errors.New("this machine has no network")
 

@@ -2,6 +2,9 @@ package conformance
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -17,6 +20,7 @@ import (
 	"bits/client/bitstest"
 	"bits/internal/contract"
 	"bits/internal/daemon"
+	"bits/internal/pki"
 	"bits/internal/program"
 )
 
@@ -27,7 +31,31 @@ func TestMain(m *testing.M) {
 		caller(socket)
 		return
 	}
-	os.Exit(m.Run())
+	done, err := makeIdentity()
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	done()
+	os.Exit(code)
+}
+
+// identity is a client certificate of "x example", in the stores MY of the user and of the machine.
+var identity struct{ hash, file string }
+
+func makeIdentity() (remove func(), err error) {
+	dir, err := os.MkdirTemp("", "bt")
+	if err != nil {
+		return nil, err
+	}
+	pair := pki.Root("authority").Client("x example", nil)
+	sum := sha1.Sum(pair.Cert.Raw)
+	identity.hash, identity.file = hex.EncodeToString(sum[:]), filepath.Join(dir, "machine", "MY", "x.pem")
+	for _, place := range []string{"user", "machine"} {
+		store := filepath.Join(dir, place, "MY")
+		err = errors.Join(err, os.MkdirAll(store, 0o755), os.WriteFile(filepath.Join(store, "x.pem"), append(pair.ChainPEM(), pair.KeyPEM()...), 0o644))
+	}
+	return func() { os.RemoveAll(dir) }, errors.Join(err, os.Chmod(dir, 0o755), os.Setenv("BITS_CERTIFICATES_DIR", dir))
 }
 
 // service is the service of one row, in a folder of its own: within this process, or, to be killed, a process.

@@ -23,6 +23,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/certcheck"
+	"bits/internal/proxy"
 )
 
 // Timeouts of a connection.
@@ -44,52 +45,39 @@ type Transport struct {
 	cancel context.CancelFunc
 	origin Verify
 	proxy  Verify
-	find   func(*url.URL) (*url.URL, error)
+	route  Route
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	asked  sync.Map // addresses whose servers ask for a certificate of ours
 
-	plain  http.Transport // for http
 	secure http.Transport // for https: dials, tunnels and shakes hands by itself
 
 	mu     sync.Mutex
 	closed bool
+	plain  map[string]*http.Transport // for http, by the proxy
+	failed map[string]time.Time       // proxies that could not be reached, and when
 	conns  map[net.Conn]bool
 	dials  sync.WaitGroup
 }
 
 // Config is what the connections of a run go by.
 type Config struct {
-	Origin Verify                           // of the servers of the job
-	Proxy  Verify                           // of proxies that are reached over TLS
-	Find   func(*url.URL) (*url.URL, error) // the proxy for a URL; nil: none. Nil for no proxies at all
+	Origin Verify // of the servers of the job
+	Proxy  Verify // of proxies that are reached over TLS
+	Route  Route  // nil: no proxies at all
 }
+
+// Route finds the way to a URL: proxies that are tried in order, where nil is a direct connection.
+type Route func(ctx context.Context, u *url.URL) ([]*url.URL, error)
 
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
 func New(ctx context.Context, c Config) *Transport {
-	t := &Transport{origin: c.Origin, proxy: c.Proxy, find: c.Find, conns: map[net.Conn]bool{}}
+	t := &Transport{origin: c.Origin, proxy: c.Proxy, route: c.Route, conns: map[net.Conn]bool{}, plain: map[string]*http.Transport{}, failed: map[string]time.Time{}}
 	t.ctx, t.cancel = context.WithCancel(ctx)
-	if t.find == nil {
-		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
+	if t.route == nil {
+		t.route = func(context.Context, *url.URL) ([]*url.URL, error) { return []*url.URL{nil}, nil }
 	}
 	t.dialer = new(net.Dialer).DialContext
-	common := func(h *http.Transport) {
-		h.DialContext = t.dial
-		h.ResponseHeaderTimeout = HeaderTime
-		h.ReadBufferSize = 64 << 10
-		h.MaxResponseHeaderBytes = headerSize
-		h.DisableCompression = true
-		h.IdleConnTimeout = 60 * time.Second
-	}
-	common(&t.plain)
-	t.plain.Proxy = func(r *http.Request) (*url.URL, error) { return t.find(r.URL) }
-	t.plain.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := t.dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return t.shake(ctx, conn, addr, t.proxy, "http/1.1")
-	}
 	common(&t.secure)
 	t.secure.ForceAttemptHTTP2 = true
 	t.secure.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: readSize, MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
@@ -97,10 +85,18 @@ func New(ctx context.Context, c Config) *Transport {
 	return t
 }
 
+func common(h *http.Transport) {
+	h.ResponseHeaderTimeout = HeaderTime
+	h.ReadBufferSize = 64 << 10
+	h.MaxResponseHeaderBytes = headerSize
+	h.DisableCompression = true
+	h.IdleConnTimeout = 60 * time.Second
+}
+
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
-		return t.plain.RoundTrip(r)
+		return t.roundTripPlain(r)
 	}
 	answer, err := t.secure.RoundTrip(r)
 	if err != nil {
@@ -137,7 +133,11 @@ func (t *Transport) Close() {
 	}
 	t.mu.Unlock()
 	t.dials.Wait()
-	t.plain.CloseIdleConnections()
+	t.mu.Lock()
+	for _, h := range t.plain {
+		h.CloseIdleConnections()
+	}
+	t.mu.Unlock()
 	t.secure.CloseIdleConnections()
 }
 
@@ -161,7 +161,11 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	defer end()
-	ctx, cancel := context.WithTimeout(ctx, ConnectTime)
+	patience := ConnectTime
+	if others, _ := ctx.Value(hurried{}).(bool); others {
+		patience = failoverTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	conn, err := t.dialer(ctx, network, addr)
 	if err != nil {
@@ -201,16 +205,11 @@ func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.C
 		return nil, err
 	}
 	defer end()
-	via, err := t.find(&url.URL{Scheme: "https", Host: addr})
+	route, err := t.route(ctx, &url.URL{Scheme: "https", Host: addr})
 	if err != nil {
 		return nil, err
 	}
-	var conn net.Conn
-	if via == nil {
-		conn, err = t.dial(ctx, network, addr)
-	} else {
-		conn, err = t.tunnel(ctx, network, via, addr)
-	}
+	conn, err := along(ctx, t, route, func(ctx context.Context, via *url.URL) (net.Conn, error) { return t.reach(ctx, network, via, addr) })
 	if err != nil {
 		return nil, err
 	}
@@ -219,11 +218,7 @@ func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.C
 
 // tunnel asks the proxy for a tunnel to addr.
 func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, addr string) (net.Conn, error) {
-	port := via.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[via.Scheme]
-	}
-	at := net.JoinHostPort(via.Hostname(), port)
+	at := proxy.Address(via)
 	conn, err := t.dial(ctx, network, at)
 	if err == nil && via.Scheme == "https" {
 		conn, err = t.shake(ctx, conn, at, t.proxy, "http/1.1")
@@ -252,7 +247,7 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 	}
 	if answer.StatusCode != http.StatusOK || r.Buffered() > 0 {
 		conn.Close()
-		return nil, bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot reach %s through the proxy %s: it answered %s", addr, via.Redacted(), answer.Status).In(bits.ContextRemoteFile)
+		return nil, bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot reach %s through the proxy %s: it answered %s", addr, proxy.Name(via), answer.Status).In(bits.ContextRemoteFile)
 	}
 	conn.SetDeadline(time.Time{})
 	return conn, nil

@@ -30,6 +30,8 @@ var bodies = map[string]body{
 	"GET /jobs/{job}":                           answers(bits.Job{}),
 	"PATCH /jobs/{job}":                         {object{}, bits.Job{}},
 	"POST /jobs/{job}/files":                    {wire.Files{}, bits.Job{}},
+	"GET /jobs/{job}/proxy":                     answers(wire.Route{}),
+	"POST /proxy":                               {wire.Explain{}, wire.Route{}},
 	"GET /events":                               answers(wire.Event{}),
 	"POST " + validation:                        {wire.SetValidation{}, wire.ValidationItem{}},
 	"POST " + validation + "/{question}":        {wire.Verdict{}, wire.Result{}},

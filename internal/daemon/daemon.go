@@ -100,7 +100,9 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub}
+	crls := certcheck.NewCRLCache(filepath.Join(c.State, "crl"))
+	m := mover{crls: crls, hub: hub, ways: newWays(crls, c.Log)}
+	defer m.ways.workers.Close()
 	planner := scheduler.New(q, m.run, c.Scheduler)
 	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket}, Log: c.Log}, new(sync.Map)}
 	if !c.AllUsers {
@@ -113,7 +115,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	server := &http.Server{
 		Handler: (&api.Server{
 			Queue: q, Hub: hub, Store: s, Limits: c.Limits, AllUsers: c.AllUsers, NoCommands: c.NoCommands,
-			Stop: func() { stop(errStopped) },
+			Stop: func() { stop(errStopped) }, Explain: m.ways.explain,
 			System: func() wire.System {
 				return wire.System{API: wire.Version, Build: build, PID: os.Getpid(), Started: started, State: c.State, Busy: busy(), Asking: hub.Count()}
 			},

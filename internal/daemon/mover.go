@@ -26,7 +26,7 @@ import (
 type mover struct {
 	crls *certcheck.CRLCache
 	hub  *notify.Hub
-	ways ways
+	ways *ways
 }
 
 func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {

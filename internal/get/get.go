@@ -45,7 +45,7 @@ type group interface {
 
 // Command is the command get.
 func Command(a *console.App) *cobra.Command {
-	o := options{groups: []group{&trust{}}}
+	o := options{groups: []group{&trust{}, &proxies{}}}
 	cmd := &cobra.Command{
 		Use:   "get URL...",
 		Short: "Fetch files",

@@ -16,6 +16,7 @@ import (
 	"bits/hresult"
 	"bits/internal/access"
 	"bits/internal/certcheck"
+	"bits/internal/layout"
 	"bits/internal/notify"
 	"bits/internal/queue"
 	"bits/internal/transfer"
@@ -27,6 +28,9 @@ type mover struct {
 	crls *certcheck.CRLCache
 	hub  *notify.Hub
 	ways *ways
+	nets *networks
+
+	transfers *transfer.Service
 }
 
 func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
@@ -82,9 +86,10 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	}
 	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Route: route})
 	defer t.Close()
+	defer m.nets.follow(run, t)()
 	client := transfer.Client(t, job)
 	for {
-		f, ok := run.Next(func(f *bits.File) bool { return transfer.Wants(f, job.OnDemand) })
+		f, ok := run.Next(func(f *bits.File) bool { return layout.Wants(f, job.OnDemand) })
 		if !ok {
 			return -1, nil
 		}
@@ -94,7 +99,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 			}
 		}
 		current.Store(&f)
-		if err := transfer.Download(ctx, client, job, f, run); err != nil {
+		if err := m.transfers.Download(ctx, client, job, f, run); err != nil {
 			return f.Number, err
 		}
 	}

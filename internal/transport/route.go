@@ -185,7 +185,7 @@ func (t *Transport) roundTripPlain(r *http.Request) (*http.Response, error) {
 			}
 		}
 		used = true
-		return t.plainVia(via).RoundTrip(next)
+		return trip(t.plainVia(via), next)
 	})
 }
 

@@ -16,6 +16,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -23,18 +25,23 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/certcheck"
+	"bits/internal/netmon"
 	"bits/internal/proxy"
 )
 
 // Timeouts of a connection.
 const (
 	ConnectTime   = 60 * time.Second
+	offlineTime   = 2 * time.Second  // instead of ConnectTime, on a machine without a network; what is near answers sooner
 	HandshakeTime = 30 * time.Second // without the time the application takes for its verdict
 	HeaderTime    = 120 * time.Second
 	headerSize    = 1 << 20
 	alertTime     = time.Second
 	readSize      = 256 << 10 // few large reads under TLS halve the CPU time
 )
+
+// keepAlive notices a path that has gone silent within a minute, also where no byte is awaited soon.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}
 
 // Verify checks the certificate of an endpoint (name:port) during the handshake.
 type Verify func(ctx context.Context, endpoint string, cs tls.ConnectionState) error
@@ -57,13 +64,15 @@ type Transport struct {
 	failed map[string]time.Time       // proxies that could not be reached, and when
 	conns  map[net.Conn]bool
 	dials  sync.WaitGroup
+	asking int // dials that have no connection yet
 }
 
 // Config is what the connections of a run go by.
 type Config struct {
-	Origin Verify // of the servers of the job
-	Proxy  Verify // of proxies that are reached over TLS
-	Route  Route  // nil: no proxies at all
+	Origin Verify                                                            // of the servers of the job
+	Proxy  Verify                                                            // of proxies that are reached over TLS
+	Route  Route                                                             // nil: no proxies at all
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
 }
 
 // Route finds the way to a URL: proxies that are tried in order, where nil is a direct connection.
@@ -77,7 +86,9 @@ func New(ctx context.Context, c Config) *Transport {
 	if t.route == nil {
 		t.route = func(context.Context, *url.URL) ([]*url.URL, error) { return []*url.URL{nil}, nil }
 	}
-	t.dialer = new(net.Dialer).DialContext
+	if t.dialer = c.Dial; t.dialer == nil {
+		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
+	}
 	common(&t.secure)
 	t.secure.ForceAttemptHTTP2 = true
 	t.secure.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: readSize, MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
@@ -98,9 +109,23 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
 		return t.roundTripPlain(r)
 	}
-	answer, err := t.secure.RoundTrip(r)
+	answer, err := trip(&t.secure, r)
 	if err != nil {
 		err = t.refusal(r.Context(), net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443")), err)
+	}
+	return answer, err
+}
+
+// trip sends a request, and once more if what came over a connection that was in use before is no answer: bytes too many behind the
+// answer before are none.
+func trip(h *http.Transport, r *http.Request) (*http.Response, error) {
+	used := false
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { used = c.Reused }})
+	answer, err := h.RoundTrip(r.WithContext(ctx))
+	if err != nil && used && noHTTP(err) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		answer, err = h.RoundTrip(r)
+	} else if err == nil {
+		answer.Request = r
 	}
 	return answer, err
 }
@@ -161,14 +186,27 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	defer end()
-	patience := ConnectTime
+	most := ConnectTime
 	if others, _ := ctx.Value(hurried{}).(bool); others {
-		patience = failoverTime
+		most = failoverTime
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	patience := time.AfterFunc(offlineTime, func() {
+		if !netmon.Online() {
+			giveUp(errOffline)
+		}
+	})
+	defer patience.Stop()
+	t.count(1)
 	conn, err := t.dialer(ctx, network, addr)
+	t.count(-1)
 	if err != nil {
+		if cause := context.Cause(ctx); cause == errOffline {
+			return nil, cause
+		}
 		return nil, err
 	}
 	t.mu.Lock()
@@ -180,6 +218,36 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	c := &tracked{Conn: conn, t: t}
 	t.conns[c] = true
 	return c, nil
+}
+
+func (t *Transport) count(by int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asking += by
+}
+
+// Dialing reports whether a connection is being made: a name resolved, or an answer awaited.
+func (t *Transport) Dialing() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.asking > 0
+}
+
+// From reports whether there is a connection from one of these addresses of this machine to another machine.
+func (t *Transport) From(is func(netip.Addr) bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.conns {
+		local, ok := c.LocalAddr().(*net.TCPAddr)
+		remote, known := c.RemoteAddr().(*net.TCPAddr)
+		if !ok || !known || local.IP.IsLoopback() || local.IP.Equal(remote.IP) {
+			continue
+		}
+		if is(local.AddrPort().Addr().Unmap().WithZone("")) {
+			return true
+		}
+	}
+	return false
 }
 
 // tracked forgets itself when it is closed.
@@ -302,6 +370,8 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 }
 
 var errCertificateNeeded = errors.New("the server demands a client certificate")
+
+var errOffline = errors.New("this machine has no network")
 
 var errHandshakeTime error = &timeoutError{"the TLS handshake took longer than " + HandshakeTime.String()}
 

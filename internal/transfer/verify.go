@@ -1,0 +1,158 @@
+package transfer
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"bits"
+	"bits/hresult"
+	"bits/internal/content"
+	"bits/internal/digest"
+	"bits/internal/tempfile"
+)
+
+// errPiece is the cause of the error of a bad piece, which can be fetched again alone.
+var errPiece = errors.New("a piece is bad")
+
+// digests begins the digests that are to be computed, or goes on with those that are recorded. What cannot be gone on with is read.
+func (d *download) digests() error {
+	certain := d.certain()
+	d.sum = digest.Run(d.named(), d.file.Hashing, certain)
+	return d.catchUp(certain)
+}
+
+// certain is how many bytes are there from the first on, without a gap.
+func (d *download) certain() int64 {
+	if len(d.file.Done) == 0 || d.file.Done[0].Start > 0 {
+		return 0
+	}
+	return d.file.Done[0].End
+}
+
+func (d *download) named() []string {
+	return slices.Concat(slices.Collect(maps.Keys(d.file.Digests)), slices.Collect(maps.Keys(d.promised())))
+}
+
+// promised are the digests that the server tells of the file.
+func (d *download) promised() map[string]string {
+	if d.file.Validator == nil || d.file.Ranges != nil || d.job.OnDemand || d.own {
+		return nil
+	}
+	return d.file.Validator.Digests
+}
+
+func (d *download) catchUp(to int64) error {
+	if d.temp == nil {
+		return nil
+	}
+	if err := d.sum.Read(d.temp, to, func() error { return d.ctx.Err() }); err != nil {
+		return tempfile.Error(err, "read", d.file.Temporary)
+	}
+	return nil
+}
+
+// unexpected is the error of a remote file that is not as large as its owner knows; nil if it is, or nobody knows.
+func (d *download) unexpected(size int64) error {
+	if why := content.Unexpected(&d.file, size); why != "" {
+		return d.fault(hresult.BG_E_VALIDATION_FAILED, "%s", why)
+	}
+	return nil
+}
+
+// verify compares the digests of a file that is there, and says what to do if it is not what it should be; nil: it is.
+func (d *download) verify() (step, error) {
+	size := *d.file.Size
+	if err := d.checkPieces(bits.Range{Start: size - 1, End: size}); err != nil { // where the last one ends may not have been known
+		return nil, err
+	}
+	if !d.sum.Has(d.named()) { // another source has told one more
+		d.sum = digest.Run(d.named(), d.sum.State(), size)
+	}
+	if err := d.catchUp(size); err != nil {
+		return nil, err
+	}
+	got := d.sum.Sums(size)
+	err := d.unexpected(size)
+	for _, want := range []map[string]string{d.promised(), d.file.Digests} {
+		if differ := content.Compare(want, got); len(differ) > 0 {
+			name := differ[0]
+			err = d.fault(hresult.BG_E_VALIDATION_FAILED, "its %s is %s, and should be %s", name, got[name], want[name])
+		}
+	}
+	if err == nil || d.file.Ranges != nil {
+		return nil, nil
+	}
+	if perr := d.checkPieces(bits.Range{End: size}); perr != nil { // bytes that went bad on the disk since
+		return nil, perr
+	}
+	return d.reject(err)
+}
+
+// reject throws away a file that is not what it should be. Its source is dropped, and it comes from the next one.
+// If several have had a part in it, nobody knows which is to blame: it comes from the last one alone.
+func (d *download) reject(fault error) (step, error) {
+	next, again := d.file.Source, d.file.Blended
+	if !again {
+		content.Drop(&d.file)
+		next, again = d.sources.Next(&d.file)
+	}
+	if len(content.All(&d.file)) == 0 {
+		d.file.Dropped = nil // if the owner resumes the job, they have another chance
+	}
+	if err := d.discard(); err != nil {
+		return nil, err
+	}
+	if d.restarts++; again && d.restarts <= maxRestarts {
+		d.file.Source = next
+		return d.start, nil
+	}
+	e := *bits.AsError(d.sources.Outcome(&d.file, fault))
+	if e.Hint == "" {
+		e.Hint = "the server has something else than you expect, or what you expect is wrong; nothing of it is kept: resume the job to fetch it anew"
+	}
+	d.rejected = true
+	return nil, &e
+}
+
+// discard forgets the file, and then removes it.
+func (d *download) discard() error {
+	d.drop()
+	d.file.Reset()
+	d.sum.Rewind(0)
+	made := d.file.Made
+	d.file.Made = false
+	if err := d.report.Contact(d.file, false); err != nil {
+		return err
+	}
+	var err error
+	if d.temp != nil {
+		err = d.temp.Close()
+		d.temp = nil
+	}
+	if made || !d.job.HighPerformance {
+		err = errors.Join(err, tempfile.Remove(d.file.Temporary))
+	}
+	return err
+}
+
+// checkPieces looks at the pieces of which a stretch has brought something, if they are there. The bad ones are taken out of what is there.
+func (d *download) checkPieces(r bits.Range) (fault error) {
+	for {
+		bad, err := digest.BadPiece(&d.file, r, d.temp)
+		if err != nil {
+			return tempfile.Error(err, "read", d.file.Temporary)
+		} else if bad == nil {
+			return fault
+		}
+		var rest bits.Ranges
+		for _, s := range d.file.Done {
+			rest = rest.Add(s.And(bits.Range{End: bad.Start})).Add(s.And(bits.Range{Start: bad.End, End: endless}))
+		}
+		d.file.Done = rest
+		d.sum.Rewind(bad.Start)
+		e := d.fault(hresult.BG_E_VALIDATION_FAILED, "the %s of the bytes from %d to %d is %s, and should be %s", d.file.Pieces.Algorithm, bad.Start, bad.End-1, bad.Got, bad.Want)
+		e.Err, e.Hint = errPiece, "what is good of the file is kept: resume the job to fetch the rest"
+		fault = e
+	}
+}

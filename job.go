@@ -189,6 +189,7 @@ type ReplyProgress struct {
 type Secrets struct {
 	Headers     string            `json:"headers,omitempty"` // each line ends with CRLF
 	Environment map[string]string `json:"environment,omitempty"`
+	ProxyLogins map[string]string `json:"proxy_logins,omitempty"` // user:password of the entries of the job's own list of proxies
 
 	Credentials       []Credential       `json:"credentials,omitempty"`
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
@@ -202,9 +203,14 @@ var environment = []string{
 }
 
 // Environment returns the variables that a job takes from its creator, with the values that lookup finds.
+// In a CGI program HTTP_PROXY is a header of whoever calls it, and does not count.
 func Environment(lookup func(string) (string, bool)) map[string]string {
 	env := map[string]string{}
+	_, cgi := lookup("REQUEST_METHOD")
 	for _, name := range environment {
+		if cgi && name == "HTTP_PROXY" {
+			continue
+		}
 		if v, ok := lookup(name); ok {
 			env[name] = v
 		}

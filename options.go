@@ -97,8 +97,9 @@ func (u *ProxyUsage) UnmarshalText(text []byte) (err error) {
 // ProxySettings are the parameters of SetProxySettings: entries of both lists are divided by blanks.
 type ProxySettings struct {
 	Usage  ProxyUsage `json:"usage"`
-	List   string     `json:"list,omitempty"`   // [scheme=][scheme://]host[:port]; only with OVERRIDE
-	Bypass string     `json:"bypass,omitempty"` // hosts, *.suffix, <local>; only with OVERRIDE
+	List   string     `json:"list,omitempty"`   // [scheme=][kind://]host[:port]; only with OVERRIDE. A login in it is kept, and not read back
+	Bypass string     `json:"bypass,omitempty"` // hosts, networks, *.suffix, <local>, <-loopback>; only with OVERRIDE
+	Script string     `json:"script,omitempty"` // URL or full path of a PAC script; only with AUTODETECT. Empty: it is searched for (WPAD)
 }
 
 // AuthTarget says who asks for a credential (BG_AUTH_TARGET).

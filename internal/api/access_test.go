@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"bits/internal/contract"
 	"bits/internal/ipc"
 	"bits/internal/notify"
+	"bits/internal/proxy"
 	"bits/internal/queue"
 	"bits/internal/store"
 	"bits/internal/wire"
@@ -49,6 +51,7 @@ func newRig(t *testing.T, allUsers bool) *rig {
 	r.h = (&Server{
 		Queue: q, Hub: hub, Store: s, AllUsers: allUsers,
 		System: func() wire.System { return wire.System{Busy: true, Asking: 1} }, Stop: func() { r.stopped = true },
+		Explain: func(context.Context, *bits.Job, *url.URL) (proxy.Choice, error) { return proxy.Direct("test"), nil },
 	}).Handler()
 	return r
 }
@@ -92,6 +95,7 @@ func TestAccess(t *testing.T) {
 	// What a call answers when it is allowed, to a job that is SUSPENDED and has no files.
 	allowed := map[string]hresult.Code{
 		"POST /jobs/{job}/resume":                            hresult.BG_E_EMPTY,
+		"GET /jobs/{job}/proxy":                              hresult.E_INVALIDARG, // of no URL
 		"POST /jobs/{job}/certificate-validation/{question}": hresult.BG_E_INVALID_STATE,
 		"POST /jobs/{job}/notify-interface/{notification}":   hresult.BG_E_INVALID_STATE,
 	}
@@ -205,6 +209,9 @@ func TestStranger(t *testing.T) {
 				t.Fatal(err)
 			}
 			path, body := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{notification}", "x", "{code}", "0x80200001").Replace(rt.path), "{}"
+			if rt.path == "/proxy" {
+				body = `{"url":"http://a.test/"}`
+			}
 			if rt.path == "/events" {
 				path += "?since=0&follow=false"
 			}

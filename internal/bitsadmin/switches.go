@@ -74,7 +74,7 @@ var switches = []Switch{
 	{"SETNOPROGRESSTIMEOUT", "job seconds", "set the no-progress timeout of a job", works, "", set("no_progress_timeout", setNumber)},
 	{"GETMAXDOWNLOADTIME", "job", "get the maximum download time of a job", works, "", get("maximum_download_time", value[uint32])},
 	{"SETMAXDOWNLOADTIME", "job seconds", "set the maximum download time of a job", works, "", set("maximum_download_time", setNumber)},
-	{"SETPROXYSETTINGS", "job usage [list bypass]", "set the proxy settings of a job", later, "PRECONFIG is the proxy variables of the job's creator; NO_PROXY works; AUTODETECT finds none; a job with OVERRIDE is ERROR, E_NOTIMPL, when it runs", set("proxy_settings", setProxy)},
+	{"SETPROXYSETTINGS", "job usage [list bypass]", "set the proxy settings of a job", works, "PRECONFIG is the proxy variables of the job's creator; AUTODETECT searches for a script: docs/proxies.md; other users can see a login on a command line", set("proxy_settings", setProxy)},
 	{"GETPROXYUSAGE", "job", "get the proxy usage of a job", works, "", get("proxy_settings", func(p bits.ProxySettings) answer { return value(p.Usage) })},
 	{"GETPROXYLIST", "job", "get the proxy list of a job", works, "", get("proxy_settings", func(p bits.ProxySettings) answer { return showNullable(commas(p.List)) })},
 	{"GETPROXYBYPASSLIST", "job", "get the proxy bypass list of a job", works, "", get("proxy_settings", func(p bits.ProxySettings) answer { return showNullable(p.Bypass) })},

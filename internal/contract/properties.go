@@ -121,7 +121,7 @@ var properties = []Property{
 	field("notify_cmd_line", "SetNotifyCmdLine GetNotifyCmdLine", `{"program":"/full/path","parameters":"path words"}: started without a shell when the job is TRANSFERRED or ERROR; null: none`, func(j *bits.Job) **bits.Command { return &j.NotifyCommand }, checkCommand),
 	field("notification_clsid", "BITS_JOB_PROPERTY_NOTIFICATION_CLSID", "GUID of the registered program that is started when nobody listens; empty or the null GUID: none", func(j *bits.Job) *string { return &j.NotificationCLSID }, checkCLSID).orNull(),
 	field("minimum_notification_interval", "BITS_JOB_PROPERTY_MINIMUM_NOTIFICATION_INTERVAL_MS", "milliseconds between modification and ranges notifications, default 500", func(j *bits.Job) *uint32 { return &j.MinimumNotificationInterval }, nil),
-	field("proxy_settings", "SetProxySettings GetProxySettings", `{"usage":"PRECONFIG", NO_PROXY, OVERRIDE or AUTODETECT,"list":"","bypass":""}; the lists only with OVERRIDE, divided by blanks`, func(j *bits.Job) *bits.ProxySettings { return &j.ProxySettings }, checkProxy).reconnects(),
+	field("proxy_settings", "SetProxySettings GetProxySettings", `{"usage":"PRECONFIG", NO_PROXY, OVERRIDE or AUTODETECT,"list":"","bypass":"","script":""}; the lists only with OVERRIDE, divided by blanks, a login in one is not read back; the script, a URL or a full path, only with AUTODETECT`, func(j *bits.Job) *bits.ProxySettings { return &j.ProxySettings }, checkProxy).reconnects(),
 	field("security_flags", "SetSecurityFlags GetSecurityFlags", "the bits of SetSecurityFlags", func(j *bits.Job) *bits.SecurityFlags { return &j.SecurityFlags }, func(j *bits.Job, f *bits.SecurityFlags) error {
 		if err := f.Check(); err != nil {
 			return err

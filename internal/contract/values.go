@@ -102,21 +102,6 @@ func checkCLSID(_ *bits.Job, s *string) error {
 	return nil
 }
 
-func checkProxy(_ *bits.Job, p *bits.ProxySettings) error {
-	list, bypass := utf8.RuneCountInString(p.List), utf8.RuneCountInString(p.Bypass)
-	switch {
-	case p.Usage == bits.ProxyOverride && strings.TrimSpace(p.List) == "":
-		return bits.Errorf(hresult.E_INVALIDARG, "OVERRIDE needs a list of proxies")
-	case p.Usage != bits.ProxyOverride && (p.List != "" || p.Bypass != ""):
-		return bits.Errorf(hresult.E_INVALIDARG, "the lists are for OVERRIDE only, and this is %s", p.Usage)
-	case list > bits.MaxProxyList:
-		return bits.Errorf(hresult.BG_E_PROXY_LIST_TOO_LARGE, "the list has %d characters, and %d are allowed", list, bits.MaxProxyList)
-	case bypass > bits.MaxProxyList:
-		return bits.Errorf(hresult.BG_E_PROXY_BYPASS_LIST_TOO_LARGE, "the bypass list has %d characters, and %d are allowed", bypass, bits.MaxProxyList)
-	}
-	return nil
-}
-
 // DefaultMethod is the method of jobs of the type.
 func DefaultMethod(t bits.JobType) string {
 	if t == bits.Download {

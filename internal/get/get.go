@@ -48,7 +48,7 @@ type group interface {
 // Command is the command get.
 func Command(a *console.App) *cobra.Command {
 	k := &known{}
-	o := options{groups: []group{&trust{}, &certificate{}, &verbose{}, k}, known: k}
+	o := options{groups: []group{&trust{}, &certificate{}, &proxies{}, &verbose{}, k}, known: k}
 	cmd := &cobra.Command{
 		Use:   "get URL...",
 		Short: "Fetch files",

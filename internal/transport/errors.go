@@ -13,6 +13,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/netmon"
+	"bits/internal/proxy"
 )
 
 // faults maps what goes wrong between us and a server to codes; the first row that fits decides.
@@ -79,7 +80,15 @@ func Error(err error, remote string) error {
 			if why == "" {
 				why = innermost(err)
 			}
-			e := bits.Errorf(f.code, "cannot fetch %s: %s", remote, why).In(bits.ErrorContext(f.code.Context()))
+			through := ""
+			var failed *viaError
+			if errors.As(err, &failed) && failed.via != nil {
+				through = " through the proxy " + proxy.Name(failed.via)
+			}
+			e := bits.Errorf(f.code, "cannot fetch %s%s: %s", remote, through, why).In(bits.ErrorContext(f.code.Context()))
+			if through != "" {
+				e = e.WithHint("bits proxy explain URL --job JOB says why that proxy is used")
+			}
 			e.Err = err
 			return e
 		}

@@ -27,6 +27,7 @@ import (
 	"bits/internal/certcheck"
 	"bits/internal/fileserver"
 	"bits/internal/netmon"
+	"bits/internal/proxy"
 )
 
 // Timeouts of a connection.
@@ -51,18 +52,19 @@ type Transport struct {
 	cancel context.CancelFunc
 	origin party
 	proxy  party
-	find   func(*url.URL) (*url.URL, error)
+	route  Route
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	asked  sync.Map // who asks for a certificate of ours: asker to whether one was shown
 	old    sync.Map // addresses whose servers ask for a certificate late, as only TLS 1.2 can
 
-	plain  http.Transport // for http
 	secure http.Transport // for https: dials, tunnels and shakes hands by itself
 	older  http.Transport // the same, with HTTP/1.1 over TLS 1.2
 	files  *fileserver.Server
 
 	mu     sync.Mutex
 	closed bool
+	plain  map[string]*http.Transport // for http, by the proxy
+	failed map[string]time.Time       // proxies that could not be reached, and when
 	conns  map[net.Conn]bool
 	dials  sync.WaitGroup
 	asking int // dials that have no connection yet
@@ -72,42 +74,28 @@ type Transport struct {
 type Config struct {
 	Origin Verify                                                            // of the servers of the job
 	Proxy  Verify                                                            // of proxies that are reached over TLS
-	Find   func(*url.URL) (*url.URL, error)                                  // the proxy for a URL; nil: none. Nil for no proxies at all
+	Route  Route                                                             // nil: no proxies at all
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
 
 	Certificate Certificate                               // nil: none is shown to anybody
 	Login       func(host string) (user, password string) // for shares; nil: as a guest
 }
 
+// Route finds the way to a URL: proxies that are tried in order, where nil is a direct connection.
+type Route func(ctx context.Context, u *url.URL) ([]*url.URL, error)
+
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
 func New(ctx context.Context, c Config) *Transport {
-	t := &Transport{find: c.Find, conns: map[net.Conn]bool{}}
+	t := &Transport{route: c.Route, conns: map[net.Conn]bool{}, plain: map[string]*http.Transport{}, failed: map[string]time.Time{}}
 	t.origin = party{verify: c.Origin, certificate: c.Certificate, needs: errCertificateNeeded}
 	t.proxy = party{verify: c.Proxy, needs: errProxyCertificateNeeded}
 	t.ctx, t.cancel = context.WithCancel(ctx)
-	if t.find == nil {
-		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
+	if t.route == nil {
+		t.route = func(context.Context, *url.URL) ([]*url.URL, error) { return []*url.URL{nil}, nil }
 	}
 	if t.dialer = c.Dial; t.dialer == nil {
 		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
-	}
-	common := func(h *http.Transport) {
-		h.DialContext = t.dial
-		h.ResponseHeaderTimeout = HeaderTime
-		h.ReadBufferSize = 64 << 10
-		h.MaxResponseHeaderBytes = headerSize
-		h.DisableCompression = true
-		h.IdleConnTimeout = 60 * time.Second
-	}
-	common(&t.plain)
-	t.plain.Proxy = func(r *http.Request) (*url.URL, error) { return t.find(r.URL) }
-	t.plain.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := t.dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return t.shake(ctx, conn, addr, t.proxy, "http/1.1")
 	}
 	common(&t.secure)
 	t.secure.ForceAttemptHTTP2 = true
@@ -120,6 +108,14 @@ func New(ctx context.Context, c Config) *Transport {
 	return t
 }
 
+func common(h *http.Transport) {
+	h.ResponseHeaderTimeout = HeaderTime
+	h.ReadBufferSize = 64 << 10
+	h.MaxResponseHeaderBytes = headerSize
+	h.DisableCompression = true
+	h.IdleConnTimeout = 60 * time.Second
+}
+
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch r.URL.Scheme {
@@ -127,7 +123,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "file", "smb":
 		return t.file(r)
 	default:
-		return trip(&t.plain, r)
+		return t.roundTripPlain(r)
 	}
 	addr := net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443"))
 	by := &t.secure
@@ -175,7 +171,11 @@ func (t *Transport) Close() {
 	t.mu.Unlock()
 	t.files.Close()
 	t.dials.Wait()
-	t.plain.CloseIdleConnections()
+	t.mu.Lock()
+	for _, h := range t.plain {
+		h.CloseIdleConnections()
+	}
+	t.mu.Unlock()
 	t.secure.CloseIdleConnections()
 	t.older.CloseIdleConnections()
 }
@@ -200,7 +200,11 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	defer end()
-	ctx, cancel := context.WithTimeout(ctx, ConnectTime)
+	most := ConnectTime
+	if others, _ := ctx.Value(hurried{}).(bool); others {
+		most = failoverTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
@@ -291,16 +295,11 @@ func (t *Transport) dialOrigin(ctx context.Context, network, addr string, versio
 		return nil, err
 	}
 	defer end()
-	via, err := t.find(&url.URL{Scheme: "https", Host: addr})
+	route, err := t.route(ctx, &url.URL{Scheme: "https", Host: addr})
 	if err != nil {
 		return nil, err
 	}
-	var conn net.Conn
-	if via == nil {
-		conn, err = t.dial(ctx, network, addr)
-	} else {
-		conn, err = t.tunnel(ctx, network, via, addr)
-	}
+	conn, err := along(ctx, t, route, func(ctx context.Context, via *url.URL) (net.Conn, error) { return t.reach(ctx, network, via, addr) })
 	if err != nil {
 		return nil, err
 	}
@@ -311,11 +310,7 @@ func (t *Transport) dialOrigin(ctx context.Context, network, addr string, versio
 
 // tunnel asks the proxy for a tunnel to addr.
 func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, addr string) (net.Conn, error) {
-	port := via.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[via.Scheme]
-	}
-	at := net.JoinHostPort(via.Hostname(), port)
+	at := proxy.Address(via)
 	conn, err := t.dial(ctx, network, at)
 	if err == nil && via.Scheme == "https" {
 		conn, err = t.shake(ctx, conn, at, t.proxy, "http/1.1")
@@ -344,7 +339,7 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 	}
 	if answer.StatusCode != http.StatusOK || r.Buffered() > 0 {
 		conn.Close()
-		return nil, bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot reach %s through the proxy %s: it answered %s", addr, via.Redacted(), answer.Status).In(bits.ContextRemoteFile)
+		return nil, bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot reach %s through the proxy %s: it answered %s", addr, proxy.Name(via), answer.Status).In(bits.ContextRemoteFile)
 	}
 	conn.SetDeadline(time.Time{})
 	return conn, nil

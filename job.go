@@ -150,6 +150,7 @@ type Job struct {
 	OnDemand                    bool             `json:"on_demand_mode"`
 	MaxDownloadSize             *int64           `json:"max_download_size,omitempty"`
 	StoredCredentials           AuthTarget       `json:"use_stored_credentials"`
+	LoginSources                *LoginSources    `json:"login_sources,omitempty"`
 	HTTPMethod                  string           `json:"http_method"`
 	HeadersWriteOnly            bool             `json:"custom_headers_write_only"`
 	HelperTokenFlags            HelperTokenFlags `json:"helper_token_flags"`
@@ -194,11 +195,12 @@ type Secrets struct {
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 }
 
-// environment lists the variables that a job takes from its creator: trust and proxies.
+// environment lists the variables that a job takes from its creator: trust, proxies and tickets.
 // The environment of the service itself decides nothing.
 var environment = []string{
 	"SSL_CERT_FILE", "SSL_CERT_DIR",
 	"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+	"KRB5CCNAME", "KRB5_CONFIG", "KRB5_CLIENT_KTNAME",
 }
 
 // Environment returns the variables that a job takes from its creator, with the values that lookup finds.

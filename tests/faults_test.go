@@ -129,27 +129,6 @@ func TestPatienceEnds(t *testing.T) {
 	}
 }
 
-// The credentials of a job are not shown to a server yet, and who has given some is told so.
-func TestCredentialsAreNotShownYet(t *testing.T) {
-	t.Parallel()
-	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
-	var shown atomic.Bool
-	o.Page("/login", func(w http.ResponseWriter, r *http.Request) {
-		shown.Store(r.Header.Get("Authorization") != "")
-		w.WriteHeader(http.StatusUnauthorized)
-	})
-	job := s.NewJob(nil, o.Plain+"/login")
-	user, password := "joe", "s3cret"
-	bitstest.Must(t, s.SetCredentials(ctx, job.ID, bits.Credential{Target: bits.AuthServer, Scheme: bits.Basic, User: &user, Password: &password}))
-	bitstest.Must(t, s.Resume(ctx, job.ID))
-	if e := s.Await(job.ID, bits.StateError).Error; e.Code != hresult.BG_E_HTTP_ERROR_401 || !strings.Contains(e.Hint, "custom_headers") {
-		t.Errorf("%+v", e)
-	}
-	if shown.Load() {
-		t.Error("the login was shown: then this test and the hint of 401 are out of date")
-	}
-}
-
 // The temporary file is removed while the server thinks: what was recorded is fetched again, and no zeros take its place.
 func TestTemporaryFileRemovedWhileAsking(t *testing.T) {
 	t.Parallel()

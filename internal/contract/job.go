@@ -16,7 +16,7 @@ func Strip(j *bits.Job) {
 	j.Secrets = bits.Secrets{Environment: env}
 	j.NotifyCommand, j.NotifyUser, j.NotificationCLSID = nil, "", ""
 	j.HelperTokenSID, j.TokenPresent = "", false
-	j.StoredCredentials = bits.AuthNone
+	j.StoredCredentials, j.LoginSources = bits.AuthNone, nil
 	for i := range j.Files {
 		j.Files[i].ResponseHeaders = "" // with the cookies of his logins
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"net"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"bits/hresult"
 	"bits/internal/access"
 	"bits/internal/certcheck"
+	"bits/internal/login"
 	"bits/internal/notify"
 	"bits/internal/proxy"
 	"bits/internal/queue"
@@ -76,9 +78,11 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		}
 		return nil
 	}
-	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find})
+	logins := login.Of(job)
+	defer logins.Close()
+	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find, Logins: func(via *url.URL) transport.Answerer { return logins.Proxy(via) }})
 	defer t.Close()
-	client := transfer.Client(t, job)
+	client := transfer.Client(login.RoundTripper{Login: logins, Base: t}, job)
 	for {
 		f, ok := run.Next(func(f *bits.File) bool { return transfer.Wants(f, job.OnDemand) })
 		if !ok {

@@ -22,6 +22,7 @@ import (
 	"bits/hresult"
 	"bits/internal/byterange"
 	"bits/internal/contract"
+	"bits/internal/login"
 	"bits/internal/remotename"
 	"bits/internal/tempfile"
 	"bits/internal/transport"
@@ -68,6 +69,7 @@ type download struct {
 	ask    bits.Ranges // of the remote file; none: the whole
 	stream bool        // ask for no range
 	single bool        // ask for one range at a time
+	login  *login.Request // of the answer
 	answer *http.Response
 	first  byterange.Part                 // of the answer
 	next   func() (byterange.Part, error) // the parts after it
@@ -254,7 +256,8 @@ func (d *download) wanted() []bits.Range {
 }
 
 func (d *download) do(method string, header http.Header) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(d.ctx, method, d.file.RemoteName, nil)
+	d.login = &login.Request{}
+	r, err := http.NewRequestWithContext(login.With(d.ctx, d.login), method, d.file.RemoteName, nil)
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
@@ -266,6 +269,7 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
+	d.login.Named = given
 	first := map[string]bool{}
 	for line := range strings.SplitSeq(d.job.Secrets.Headers, "\r\n") {
 		name, value, ok := strings.Cut(line, ":")
@@ -320,11 +324,10 @@ func (d *download) status(answer *http.Response) error {
 		return bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot fetch %s: it is redirected to %s, and the job follows no redirects", from, to).In(bits.ContextRemoteFile)
 	}
 	d.report.Answered(headersOf(answer))
-	e := d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
-	if e.Code == hresult.BG_E_HTTP_ERROR_401 && len(d.job.Secrets.Credentials) > 0 {
-		return e.WithHint("the credentials of a job are kept, and not shown to a server yet: put the login into its custom_headers, as Authorization")
+	if d.login != nil && d.login.Refused != nil {
+		return d.login.Refused
 	}
-	return e
+	return d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
 }
 
 // open records the beginning, then makes the temporary file, or empties the one that is open.

@@ -10,10 +10,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,7 +19,6 @@ import (
 	"time"
 
 	"bits"
-	"bits/hresult"
 	"bits/internal/certcheck"
 )
 
@@ -45,11 +42,14 @@ type Transport struct {
 	origin Verify
 	proxy  Verify
 	find   func(*url.URL) (*url.URL, error)
+	logins func(via *url.URL) Answerer
+	http1  sync.Map // origins that must be spoken to in HTTP/1.1
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	asked  sync.Map // addresses whose servers ask for a certificate of ours
 
 	plain  http.Transport // for http
 	secure http.Transport // for https: dials, tunnels and shakes hands by itself
+	legacy http.Transport // for https, without HTTP/2
 
 	mu     sync.Mutex
 	closed bool
@@ -62,12 +62,19 @@ type Config struct {
 	Origin Verify                           // of the servers of the job
 	Proxy  Verify                           // of proxies that are reached over TLS
 	Find   func(*url.URL) (*url.URL, error) // the proxy for a URL; nil: none. Nil for no proxies at all
+	Logins func(via *url.URL) Answerer      // answers a proxy that asks for a login; nil: nobody
+}
+
+// Answerer sends a request with the authorizations that a proxy asks for, one after another, over the same connection.
+// Refused says why an answer still asks for one.
+type Answerer interface {
+	Do(ctx context.Context, method, uri string, send func(authorization string, http1 bool) (*http.Response, error)) (answer *http.Response, refused *bits.Error, err error)
 }
 
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
 func New(ctx context.Context, c Config) *Transport {
-	t := &Transport{origin: c.Origin, proxy: c.Proxy, find: c.Find, conns: map[net.Conn]bool{}}
+	t := &Transport{origin: c.Origin, proxy: c.Proxy, find: c.Find, logins: c.Logins, conns: map[net.Conn]bool{}}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	if t.find == nil {
 		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
@@ -82,7 +89,15 @@ func New(ctx context.Context, c Config) *Transport {
 		h.IdleConnTimeout = 60 * time.Second
 	}
 	common(&t.plain)
-	t.plain.Proxy = func(r *http.Request) (*url.URL, error) { return t.find(r.URL) }
+	t.plain.Proxy = func(r *http.Request) (*url.URL, error) {
+		via, err := t.find(r.URL)
+		if via != nil && via.User != nil { // net/http would show them before anybody asks
+			bare := *via
+			bare.User = nil
+			via = &bare
+		}
+		return via, err
+	}
 	t.plain.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := t.dial(ctx, network, addr)
 		if err != nil {
@@ -93,18 +108,53 @@ func New(ctx context.Context, c Config) *Transport {
 	common(&t.secure)
 	t.secure.ForceAttemptHTTP2 = true
 	t.secure.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: readSize, MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
-	t.secure.DialTLSContext = t.dialSecure
+	t.secure.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return t.dialSecure(ctx, network, addr, "h2", "http/1.1")
+	}
+	common(&t.legacy)
+	t.legacy.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return t.dialSecure(ctx, network, addr, "http/1.1")
+	}
 	return t
 }
 
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
+		return t.proxied(r)
+	}
+	by, addr := &t.secure, address(r.URL)
+	if _, ok := t.http1.Load(addr); ok {
+		by = &t.legacy
+	}
+	answer, err := by.RoundTrip(r)
+	if err != nil {
+		err = t.refusal(r.Context(), addr, err)
+	}
+	return answer, err
+}
+
+func address(u *url.URL) string { return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")) }
+
+// HTTP1 makes later requests to the origin of a URL go over HTTP/1.1.
+func (t *Transport) HTTP1(u *url.URL) { t.http1.Store(address(u), true) }
+
+// proxied sends a request of http, and logs in to the proxy on its way.
+func (t *Transport) proxied(r *http.Request) (*http.Response, error) {
+	via, err := t.find(r.URL)
+	if via == nil || err != nil || t.logins == nil {
 		return t.plain.RoundTrip(r)
 	}
-	answer, err := t.secure.RoundTrip(r)
-	if err != nil {
-		err = t.refusal(r.Context(), net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443")), err)
+	answer, refused, err := t.logins(via).Do(r.Context(), r.Method, r.URL.String(), func(authorization string, _ bool) (*http.Response, error) {
+		again := r.Clone(r.Context()) // a RoundTripper changes no request of others
+		if authorization != "" {
+			again.Header.Set("Proxy-Authorization", authorization)
+		}
+		return t.plain.RoundTrip(again)
+	})
+	if refused != nil {
+		answer.Body.Close()
+		return nil, refused
 	}
 	return answer, err
 }
@@ -115,7 +165,7 @@ func (t *Transport) refusal(ctx context.Context, addr string, err error) error {
 	if _, asked := t.asked.Load(addr); !asked || ctx.Err() != nil {
 		return err
 	}
-	conn, derr := t.dialSecure(ctx, "tcp", addr)
+	conn, derr := t.dialSecure(ctx, "tcp", addr, "h2", "http/1.1")
 	if derr != nil {
 		return err
 	}
@@ -139,6 +189,7 @@ func (t *Transport) Close() {
 	t.dials.Wait()
 	t.plain.CloseIdleConnections()
 	t.secure.CloseIdleConnections()
+	t.legacy.CloseIdleConnections()
 }
 
 // begin counts a dial, unless the Transport is closed.
@@ -195,7 +246,7 @@ func (c *tracked) Close() error {
 }
 
 // dialSecure connects to the origin, through the proxy's tunnel if there is one, and shakes hands with the origin.
-func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.Conn, error) {
+func (t *Transport) dialSecure(ctx context.Context, network, addr string, protocols ...string) (net.Conn, error) {
 	ctx, end, err := t.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -214,48 +265,7 @@ func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	return t.shake(ctx, conn, addr, t.origin, "h2", "http/1.1")
-}
-
-// tunnel asks the proxy for a tunnel to addr.
-func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, addr string) (net.Conn, error) {
-	port := via.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[via.Scheme]
-	}
-	at := net.JoinHostPort(via.Hostname(), port)
-	conn, err := t.dial(ctx, network, at)
-	if err == nil && via.Scheme == "https" {
-		conn, err = t.shake(ctx, conn, at, t.proxy, "http/1.1")
-	}
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	conn.SetDeadline(time.Now().Add(HeaderTime))
-	request := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: addr}, Host: addr, Header: http.Header{}}
-	if u := via.User; u != nil {
-		password, _ := u.Password()
-		request.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
-	}
-	if err := request.Write(conn); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	limited := &io.LimitedReader{R: conn, N: headerSize}
-	r := bufio.NewReader(limited)
-	answer, err := http.ReadResponse(r, request)
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	if answer.StatusCode != http.StatusOK || r.Buffered() > 0 {
-		conn.Close()
-		return nil, bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot reach %s through the proxy %s: it answered %s", addr, via.Redacted(), answer.Status).In(bits.ContextRemoteFile)
-	}
-	conn.SetDeadline(time.Time{})
-	return conn, nil
+	return t.shake(ctx, conn, addr, t.origin, protocols...)
 }
 
 // shake does the TLS handshake.

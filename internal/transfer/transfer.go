@@ -66,9 +66,9 @@ type download struct {
 	budget int64 // bytes that the file may have
 
 	layout layout
-	ask    bits.Ranges // of the remote file; none: the whole
-	stream bool        // ask for no range
-	single bool        // ask for one range at a time
+	ask    bits.Ranges    // of the remote file; none: the whole
+	stream bool           // ask for no range
+	single bool           // ask for one range at a time
 	login  *login.Request // of the answer
 	answer *http.Response
 	first  byterange.Part                 // of the answer

@@ -57,6 +57,7 @@ type Error struct {
 	Message string       // "cannot x: cause", without the code
 	Hint    string       // the way out; empty if there is none to give
 	Err     error        // what caused it, for errors.Is; never sent over the API
+	After   Seconds      // how long the server asks to be left alone (Retry-After); 0: it says nothing
 }
 
 // Errorf makes an Error for a refused call.

@@ -229,7 +229,9 @@ type File struct {
 
 	FileDetails
 
-	ResponseHeaders string `json:"-"` // of the last answer: its status line and its headers, lines that end with CRLF; the owner reads them as a property of the file: they may hold cookies
+	Pieces          *Pieces `json:"-"` // what its pieces must be; read as a property of the file: there may be thousands
+	Hashing         []byte  `json:"-"` // the digests of its first bytes, under way: see internal/digest
+	ResponseHeaders string  `json:"-"` // of the last answer: its status line and its headers, lines that end with CRLF; the owner reads them as a property of the file: they may hold cookies
 
 	Received int64 `json:"received"` // live: arrived, but promised to nobody
 	Best     int64 `json:"-"`        // live: the most that was ever on stable storage; only what goes beyond it is progress
@@ -241,6 +243,7 @@ func (f *File) TransferredBytes() int64 { return f.Done.Len() }
 // Reset forgets all progress of an unfinished file: it starts over.
 func (f *File) Reset() {
 	f.Size, f.Validator, f.Done, f.Finished, f.Received = nil, nil, nil, false, 0
+	f.Hashing, f.Source, f.Blended = nil, "", false
 }
 
 // FileDetails is what few files have.
@@ -254,6 +257,25 @@ type FileDetails struct {
 	Valid     bool        `json:"validation_state"`    // the owner's verdict on the content
 	Notice    *Notice     `json:"notice,omitempty"`    // that it has arrived
 	Made      bool        `json:"made,omitempty"`      // in high-performance mode: what is under the local name is the job's own
+
+	Content
+	Source   string            `json:"source,omitempty"`             // the mirror that it comes from; empty: the remote name
+	Dropped  []string          `json:"dropped,omitempty"`            // sources that gave bad content: they are not asked again
+	Blended  bool              `json:"blended,omitempty"`            // it comes from several sources
+}
+
+// Content is what is known beforehand of the content of a file, and where else the same content is.
+type Content struct {
+	Digests  map[string]string `json:"checksums,omitempty"`     // of the whole file, in hexadecimal, by algorithm: sha256, sha512, blake3 and others
+	Expected *int64            `json:"expected_size,omitempty"` // bytes
+	Mirrors  []string          `json:"mirrors,omitempty"`       // in the order to try, after the remote name
+}
+
+// Pieces are the digests of a file's pieces, in order; each is Length bytes long but the last.
+type Pieces struct {
+	Algorithm string   `json:"algorithm"`
+	Length    int64    `json:"length"`
+	Hashes    []string `json:"hashes"` // hexadecimal
 }
 
 // FileRange is BG_FILE_RANGE: Length bytes from Offset on.
@@ -271,6 +293,10 @@ type Validator struct {
 	LastModified string `json:"last_modified,omitempty"` // only one that is proof together with the size
 	Modified     string `json:"modified,omitempty"`      // as the server wrote it: the time of the file
 	Size         int64  `json:"size"`                    // -1: unknown
+
+	URL      string            `json:"url,omitempty"`              // where the redirects led to, without its query, which may hold a signature
+	Encoding string            `json:"content_encoding,omitempty"` // of the bytes, which are kept as they were sent
+	Digests  map[string]string `json:"digests,omitempty"`          // of the whole as the server tells them (RFC 9530): sha256, sha512, in hexadecimal
 }
 
 // JobProgress is BG_JOB_PROGRESS, and what has merely arrived.
@@ -294,6 +320,8 @@ type JobError struct {
 	URL      string       `json:"url,omitempty"`
 	Protocol string       `json:"protocol,omitempty"` // "http" for http and https
 	At       time.Time    `json:"at"`
+
+	RetryAfter Seconds `json:"retry_after,omitempty"` // how long the server asked to be left alone
 }
 
 // Waiting says why a job is not moving, and when it will next try.
@@ -329,6 +357,9 @@ type FileSpec struct {
 	LocalName  string `json:"local_name"`
 
 	Ranges []FileRange `json:"ranges,omitzero"` // AddFileWithRanges; absent: the whole file
+
+	Content
+	Pieces *Pieces `json:"pieces,omitempty"`
 }
 
 // Clone returns a copy that shares nothing that changes.

@@ -15,10 +15,11 @@ import (
 
 // layers are the packages from the bottom up; a package imports only what stands in a lower row.
 var layers = [][]string{
-	{"bits/hresult", "bits/internal/ipc", "bits/internal/pki"},
+	{"bits/hresult", "bits/internal/ipc", "bits/internal/pki", "bits/internal/netmon"},
 	{"bits"},
-	{"bits/internal/remotename"},
-	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy"},
+	{"bits/internal/remotename", "bits/internal/digest"},
+	{"bits/internal/content"},
+	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy", "bits/internal/metalink"},
 	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/store", "bits/internal/notify", "bits/internal/start"},
 	{"bits/internal/access", "bits/internal/login"},
 	{"bits/client", "bits/internal/transport", "bits/internal/progress"},

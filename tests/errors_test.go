@@ -72,7 +72,8 @@ func says(t *testing.T, now *bits.Job, f fault) {
 	if counted := now.ErrorCount > 0; counted == (f.code == hresult.BG_E_NETWORK_DISCONNECTED) {
 		t.Errorf("%d errors are counted", now.ErrorCount)
 	}
-	if f.state == again && (now.NextRetry == nil || now.Waiting == nil || now.Waiting.Until == nil || now.Waiting.Code != f.code) {
+	timed := f.code != hresult.BG_E_NETWORK_DISCONNECTED // that one waits for a network, whenever it comes
+	if f.state == again && (now.NextRetry == nil || now.Waiting == nil || (now.Waiting.Until != nil) != timed || now.Waiting.Code != f.code) {
 		t.Errorf("it does not say when it will try again: %+v", now.Waiting)
 	}
 }
@@ -228,7 +229,7 @@ func TestErrorsOfStatuses(t *testing.T) {
 			continue // content, or one of those that are all the same
 		}
 		want := again
-		if status/100 == 3 && status <= 308 && status != 306 || status/100 == 4 && status != 408 && status != 409 || status == 501 || status == 505 {
+		if status/100 == 3 && status <= 308 && status != 306 || status/100 == 4 && status != 408 && status != 409 && status != 429 || status == 501 || status == 505 {
 			want = fatal
 		}
 		o.Page(fmt.Sprint("/", status), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })

@@ -10,6 +10,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/content"
 	"bits/internal/remotename"
 )
 
@@ -63,12 +64,16 @@ func Add(j *bits.Job, files []bits.FileSpec, by Caller) error {
 		if err := checkRanges(j, f, by); err != nil {
 			return err
 		}
+		known, err := content.Of(j.Type, f)
+		if err != nil {
+			return err
+		}
 		local := filepath.Clean(f.LocalName)
 		if locals[local] {
 			return bits.Errorf(hresult.E_INVALIDARG, "cannot add %s twice to one job: the second would replace the first", f.LocalName)
 		}
 		locals[local] = true
-		all = append(all, bits.File{Number: len(all), RemoteName: f.RemoteName, LocalName: f.LocalName, FileDetails: bits.FileDetails{Ranges: slices.Clone(f.Ranges)}})
+		all = append(all, bits.File{Number: len(all), RemoteName: f.RemoteName, LocalName: f.LocalName, Pieces: known.Pieces, FileDetails: bits.FileDetails{Ranges: slices.Clone(f.Ranges), Content: known.Content}})
 	}
 	work := *j
 	if work.Files = all; fits(&work) != nil {
@@ -168,6 +173,10 @@ var fileProperties = []FileProperty{
 		}
 		return filled, hresult.S_OK, nil
 	}),
+	fileFact("checksums", "", "the digests that it must have, as it was added with them: hexadecimal, by algorithm; null: none", of(func(f *bits.File) any { return f.Digests })),
+	fileFact("mirrors", "", "other URLs of it, in the order to try", of(func(f *bits.File) any { return f.Mirrors })),
+	fileFact("dropped", "", "its sources that gave bad content: they are not asked again", of(func(f *bits.File) any { return f.Dropped })),
+	fileFact("pieces", "", `the digests of its pieces: {"algorithm":"sha256","length":262144,"hashes":[]}; null: none`, of(func(f *bits.File) any { return f.Pieces })),
 }
 
 // fileFact makes a row.

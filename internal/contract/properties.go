@@ -294,6 +294,17 @@ var exclusions = []struct {
 	{hresult.BG_E_UNSUPPORTED_JOB_CONFIGURATION, "on_demand_mode and dynamic_content", onDemand, dynamic},
 	{hresult.BG_E_UNSUPPORTED_JOB_CONFIGURATION, "ranges of a file and dynamic_content", ranged, dynamic},
 	{hresult.BG_E_UNSUPPORTED_JOB_CONFIGURATION, "on_demand_mode and high_performance", onDemand, func(j *bits.Job) bool { return j.HighPerformance }},
+	{hresult.BG_E_UNSUPPORTED_JOB_CONFIGURATION, "on_demand_mode, whose files are used before they are whole, and checksums, pieces or mirrors of a file", onDemand, vouched},
+	{hresult.BG_E_UNSUPPORTED_JOB_CONFIGURATION, "dynamic_content and mirrors of a file", dynamic, mirrored},
+	{hresult.BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD, "mirrors of a file and an http_method of your own", mirrored, ownMethod},
+}
+
+func vouched(j *bits.Job) bool {
+	return slices.ContainsFunc(j.Files, func(f bits.File) bool { return f.Digests != nil || f.Pieces != nil || f.Mirrors != nil })
+}
+
+func mirrored(j *bits.Job) bool {
+	return slices.ContainsFunc(j.Files, func(f bits.File) bool { return f.Mirrors != nil })
 }
 
 func dynamic(j *bits.Job) bool  { return j.DynamicContent }

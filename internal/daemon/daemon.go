@@ -27,6 +27,7 @@ import (
 	"bits/internal/start"
 	"bits/internal/store"
 	"bits/internal/tempfile"
+	"bits/internal/transfer"
 	"bits/internal/wire"
 )
 
@@ -100,7 +101,8 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub}
+	nets := newNetworks(q, c.Log)
+	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub, nets: nets, transfers: transfer.NewService()}
 	planner := scheduler.New(q, m.run, c.Scheduler)
 	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket}, Log: c.Log}, new(sync.Map)}
 	if !c.AllUsers {
@@ -153,6 +155,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 			notifier.Run(ctx)
 			close(told)
 		}()
+		go nets.watch(ctx)
 		go finish() // beside the rest: a disk that does not answer holds up its own job only
 		planner.Run(ctx)
 		<-told

@@ -28,6 +28,9 @@ import (
 type mover struct {
 	crls *certcheck.CRLCache
 	hub  *notify.Hub
+	nets *networks
+
+	transfers *transfer.Service
 }
 
 func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
@@ -82,6 +85,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	defer logins.Close()
 	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find, Logins: func(via *url.URL) transport.Answerer { return logins.Proxy(via) }})
 	defer t.Close()
+	defer m.nets.follow(run, t)()
 	client := transfer.Client(login.RoundTripper{Login: logins, Base: t}, job)
 	for {
 		f, ok := run.Next(func(f *bits.File) bool { return transfer.Wants(f, job.OnDemand) })
@@ -94,7 +98,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 			}
 		}
 		current.Store(&f)
-		if err := transfer.Download(ctx, client, job, f, run); err != nil {
+		if err := m.transfers.Download(ctx, client, job, f, run); err != nil {
 			return f.Number, err
 		}
 	}

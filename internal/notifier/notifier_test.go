@@ -158,7 +158,7 @@ func (r *rig) transfer(j *bits.Job, files int, err error) {
 	for i := range files {
 		f := j.Files[i]
 		f.Validator = &bits.Validator{}
-		must(r.t, run.Contact(f, true), run.Checkpoint(i, bits.Ranges{{Start: 0, End: 10}}, 10, true))
+		must(r.t, run.Contact(f, true), run.Checkpoint(i, bits.Ranges{{Start: 0, End: 10}}, nil, 10, true))
 	}
 	run.End(err, 0)
 }
@@ -461,7 +461,7 @@ func TestDelivery(t *testing.T) {
 			must(r.t, err)
 			run, err := r.Begin(r.ctx, j.ID)
 			must(r.t, err)
-			must(r.t, run.Checkpoint(1, bits.Ranges{{Start: 0, End: 10}}, 10, true))
+			must(r.t, run.Checkpoint(1, bits.Ranges{{Start: 0, End: 10}}, nil, 10, true))
 			time.Sleep(time.Second)
 			run.End(fatal, 1)
 		}, time.Minute, "activate@ FileTransferred a@ activate@1m FileTransferred a@1m FileTransferred b@1m"},
@@ -556,7 +556,7 @@ func TestNumbers(t *testing.T) {
 		must(t, err)
 		run, err := r.Begin(r.ctx, j.ID)
 		must(t, err)
-		must(t, run.Checkpoint(1, bits.Ranges{{Start: 0, End: 10}}, 10, true))
+		must(t, run.Checkpoint(1, bits.Ranges{{Start: 0, End: 10}}, nil, 10, true))
 		run.End(nil, 0)
 		time.Sleep(time.Second)
 		r.told()
@@ -668,7 +668,7 @@ func TestRanges(t *testing.T) {
 		f.Validator = &bits.Validator{}
 		must(t, run.Contact(f, true))
 		for _, done := range []bits.Ranges{{{Start: 0, End: 10}}, {{Start: 0, End: 20}}, {{Start: 0, End: 20}, {Start: 50, End: 60}}, {{Start: 0, End: 70}}} {
-			must(t, run.Checkpoint(0, done, 0, false))
+			must(t, run.Checkpoint(0, done, nil, 0, false))
 			time.Sleep(300 * time.Millisecond)
 		}
 		time.Sleep(time.Second)

@@ -326,6 +326,23 @@ func (q *Queue) Finish(id string) {
 	}
 }
 
+// Arrived queues the jobs in TRANSIENT_ERROR whose error is one of these, without waiting for their timers: a network has come
+// (BG_JOB_STATE_TRANSIENT_ERROR). The back-off of those that had got no answer begins anew.
+func (q *Queue) Arrived(is func(hresult.Code) bool) {
+	for _, v := range q.Snapshot() {
+		if v.Job.State != bits.StateTransientError || v.Job.Completing || !is(v.Job.Error.Code) {
+			continue
+		}
+		q.observe(v.Job.ID, func(j *bits.Job, _ *store.Change) error {
+			if retry.Unanswered(j.Error.Code) {
+				j.Failures = 0
+			}
+			j.NextRetry = nil
+			return move(j, bits.Retry)
+		})
+	}
+}
+
 // Due moves the jobs whose time has come: TRANSIENT_ERROR to QUEUED after the retry delay, or to ERROR after the no-progress timeout.
 // It returns the time of the next one, zero if there is none.
 func (q *Queue) Due() (next time.Time) {

@@ -73,7 +73,7 @@ func TestOpenAfterACrash(t *testing.T) {
 	run := begin(t, q, job.ID)
 	f := job.Files[0]
 	f.Validator = &bits.Validator{ETag: `"1"`}
-	must(t, run.Contact(f, true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: 7}}, 0, false))
+	must(t, run.Contact(f, true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: 7}}, nil, 0, false))
 	now, err := open(t, dir).Get(job.ID)
 	must(t, err)
 	if now.State != bits.StateQueued || now.Files[0].Done.Len() != 7 || now.Files[0].Validator.ETag != `"1"` {
@@ -108,7 +108,7 @@ func TestReportsOfAStoppedRun(t *testing.T) {
 	must(t, run.Contact(job.Files[0], true))
 	go func() {
 		<-run.Context().Done()
-		if err := run.Checkpoint(0, bits.Ranges{{Start: 0, End: 3}}, 0, false); err != nil {
+		if err := run.Checkpoint(0, bits.Ranges{{Start: 0, End: 3}}, nil, 0, false); err != nil {
 			t.Errorf("what is on the disk is to be recorded: %v", err)
 		}
 		for name, err := range map[string]error{
@@ -391,7 +391,7 @@ func TestReportsAfterAChangeCountForNothing(t *testing.T) {
 	if err := run.Contact(f, true); !errors.Is(err, queue.ErrYield) {
 		t.Errorf("Contact after the change: %v", err)
 	}
-	must(t, run.Checkpoint(0, bits.Ranges{{Start: 0, End: 5}}, 0, false)) // of the version that was begun, which may be the same there
+	must(t, run.Checkpoint(0, bits.Ranges{{Start: 0, End: 5}}, nil, 0, false)) // of the version that was begun, which may be the same there
 	run.End(queue.ErrYield, 0)
 	must(t, <-done)
 	now, err := q.Get(job.ID)
@@ -409,7 +409,7 @@ func TestReportsChangeNoJobHandedOut(t *testing.T) {
 	run := begin(t, q, job.ID)
 	before, err := q.Get(job.ID)
 	must(t, err)
-	must(t, run.Contact(job.Files[0], true), run.Checkpoint(0, nil, 0, true))
+	must(t, run.Contact(job.Files[0], true), run.Checkpoint(0, nil, nil, 0, true))
 	if before.Files[0].Finished {
 		t.Error("it was changed")
 	}
@@ -440,13 +440,13 @@ func TestWholeButNotFinished(t *testing.T) {
 	f, size := job.Files[0], int64(7)
 	f.Size, f.Validator = &size, &bits.Validator{ETag: `"1"`, Size: 7}
 	done := bits.Ranges{{Start: 0, End: 7}}
-	must(t, run.Contact(f, true), run.Checkpoint(0, done, 0, false))
+	must(t, run.Contact(f, true), run.Checkpoint(0, done, nil, 0, false))
 	q = open(t, dir)
 	run = begin(t, q, job.ID)
 	if f, ok := run.Next(func(f *bits.File) bool { return !f.Finished }); !ok || f.Number != 0 {
 		t.Fatalf("the next file is %d, %v", f.Number, ok)
 	}
-	must(t, run.Checkpoint(0, done, 7, true))
+	must(t, run.Checkpoint(0, done, nil, 7, true))
 	if now, err := q.Get(job.ID); err != nil || !now.Files[0].Finished {
 		t.Errorf("%+v, %v", now.Files[0], err)
 	}

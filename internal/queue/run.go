@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -156,9 +157,10 @@ func (r *Run) Contact(f bits.File, resumable bool) error {
 }
 
 // Checkpoint records that the stretches are on stable storage; with finished that the file is whole.
+// Hashing is the state of the digests of its first bytes, none of which is missing in the stretches.
 // The caller has synced the data before.
 // It also counts when the run was stopped or the job suspended meanwhile, but not when the file has been started over since.
-func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) error {
+func (r *Run) Checkpoint(file int, done bits.Ranges, hashing []byte, size int64, finished bool) error {
 	r.q.mu.Lock()
 	defer r.q.mu.Unlock()
 	e := r.q.jobs[r.ID]
@@ -171,7 +173,7 @@ func (r *Run) Checkpoint(file int, done bits.Ranges, size int64, finished bool) 
 		}
 		f.Best = max(f.Best, done.Len())
 		j.Active = r.Active()
-		f.Done, f.Finished = done, finished
+		f.Done, f.Hashing, f.Finished = done, hashing, finished
 		if finished {
 			f.Size = &size
 		}
@@ -260,7 +262,7 @@ func jobError(j *bits.Job, err error, file int) *bits.JobError {
 	if e.Context == bits.ContextNone { // the error of a job always has a place
 		e = e.In(cmp.Or(bits.ErrorContext(e.Code.Context()), bits.ContextUnknown))
 	}
-	je := &bits.JobError{Code: e.Code, Name: e.Code.Name(), Context: e.Context, Message: e.Message, Hint: cmp.Or(e.Hint, e.Code.Hint()), At: time.Now()}
+	je := &bits.JobError{Code: e.Code, Name: e.Code.Name(), Context: e.Context, Message: e.Message, Hint: cmp.Or(e.Hint, e.Code.Hint()), At: time.Now(), RetryAfter: e.After}
 	if file >= 0 && file < len(j.Files) && e.Context != bits.ContextQueueManager {
 		je.File, je.URL = &file, j.Files[file].RemoteName
 	}
@@ -283,6 +285,8 @@ func failed(j *bits.Job, e *bits.JobError, err error) error {
 	switch {
 	case j.HTTPMethod != contract.DefaultMethod(j.Type):
 		fault.Final = true // nothing can be continued, and what another method does is not done again unasked
+	case e.Code == hresult.FromHTTPStatus(http.StatusTooManyRequests) && !j.Strict:
+		fault.Again = true // BITS gives up
 	case errors.Is(err, store.ErrNotWritten):
 		fault.Again = true // the disk of the store may get room again
 	case e.Context == bits.ContextCertificateCallback:

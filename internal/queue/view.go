@@ -136,6 +136,9 @@ func (q *Queue) waiting(e *entry, ahead func() map[*entry]int) *bits.Waiting {
 	case bits.StateQueued:
 		return &bits.Waiting{Reason: fmt.Sprintf("it waits for its turn; jobs before it: %d", ahead()[e])}
 	case bits.StateTransientError:
+		if j.Error.Code == hresult.BG_E_NETWORK_DISCONNECTED {
+			return &bits.Waiting{Code: j.Error.Code, Reason: "it waits for a network: " + j.Error.Message} // and not for a time
+		}
 		return &bits.Waiting{Code: j.Error.Code, Reason: j.Error.Message, Until: j.NextRetry}
 	case bits.StateError:
 		return &bits.Waiting{Code: j.Error.Code, Reason: j.Error.Message}

@@ -3,7 +3,11 @@ package retry
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
 	"time"
 
 	"bits"
@@ -22,8 +26,27 @@ func Deadline(j *bits.Job) time.Time {
 	return j.TransientSince.Add(limit.Duration())
 }
 
+// maxAfter is how long a server is left alone at the most because it asks for that.
+const maxAfter = time.Hour
+
+// After reads a Retry-After (RFC 9110, section 10.2.3): seconds, or a date, which is of the server's clock, as date is. What cannot be
+// read asks for nothing.
+func After(value, date string, now time.Time) bits.Seconds {
+	if n, err := strconv.ParseUint(value, 10, 64); err == nil {
+		return bits.Seconds(min(n, math.MaxUint32))
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	if theirs, err := http.ParseTime(date); err == nil {
+		now = theirs
+	}
+	return bits.Seconds(min(max(math.Ceil(at.Sub(now).Seconds()), 0), math.MaxUint32))
+}
+
 // Delay is the fixed delay of BITS lengthened by up to a tenth, so that many machines do not come back at once, or the job's
-// own back-off.
+// own back-off. What the server asked for counts if it is longer, up to an hour.
 func Delay(j *bits.Job) time.Duration {
 	delay, jitter := j.MinimumRetryDelay.Duration(), 0.1
 	if b := j.Backoff; b != nil {
@@ -32,8 +55,24 @@ func Delay(j *bits.Job) time.Duration {
 			delay = b.First.Duration() << doubled
 		}
 	}
-	return delay + time.Duration(rand.Float64()*jitter*float64(delay))
+	delay += time.Duration(rand.Float64() * jitter * float64(delay))
+	if e := j.Error; e != nil {
+		delay = max(delay, min(e.RetryAfter.Duration(), maxAfter))
+	}
+	return delay
 }
+
+// Unanswered reports whether a code says that no server was heard: another network may change that.
+func Unanswered(c hresult.Code) bool { return slices.Contains(unanswered, c) }
+
+var unanswered = []hresult.Code{
+	hresult.BG_E_NETWORK_DISCONNECTED, hresult.ERROR_WINHTTP_CANNOT_CONNECT, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED,
+	hresult.ERROR_WINHTTP_TIMEOUT,
+}
+
+// offline is the first delay of a job that found no network. It is queued when one comes; so this is for a wrong guess only, and doubles
+// until it is as long as every other delay.
+const offline = 5 * time.Second
 
 // ErrGaveUp is the cause in an error that ends the patience of a job.
 var ErrGaveUp = errors.New("there was no progress for too long")
@@ -58,5 +97,13 @@ func Next(j *bits.Job, f Fault, now time.Time) (at time.Time, again bool) {
 	if !Deadline(j).After(now) {
 		return time.Time{}, false
 	}
-	return now.Add(Delay(j)), true
+	delay := Delay(j)
+	if f.Code == hresult.BG_E_NETWORK_DISCONNECTED {
+		delay = min(delay, offline<<min(max(j.Failures-1, 0), 16))
+	}
+	at = now.Add(delay)
+	if j.Error != nil && j.Error.RetryAfter > 0 && at.After(Deadline(j)) {
+		at = Deadline(j) // no server holds a job beyond its patience
+	}
+	return at, true
 }

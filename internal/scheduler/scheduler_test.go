@@ -171,6 +171,55 @@ func TestRetryDelay(t *testing.T) {
 	}
 }
 
+// What a server asks for with Retry-After is waited for, up to an hour, but no shorter than the job waits anyway, and not beyond its
+// patience. 429 is fatal for a strict job alone.
+func TestRetryAfter(t *testing.T) {
+	quick := map[string]any{"backoff": bits.Backoff{First: 1, Max: 1}}
+	strict := map[string]any{"backoff": bits.Backoff{First: 1, Max: 1}, "strict": true}
+	for name, c := range map[string]struct {
+		status int
+		after  bits.Seconds
+		set    map[string]any
+		want   int // seconds of each wait
+		state  bits.State
+	}{
+		"longer":                {503, 120, quick, 120, bits.StateTransientError},
+		"429":                   {429, 120, quick, 120, bits.StateTransientError},
+		"429 without":           {429, 0, quick, 1, bits.StateTransientError},
+		"429 of a strict job":   {429, 120, strict, 0, bits.StateError},
+		"503 of a strict job":   {503, 120, strict, 120, bits.StateTransientError},
+		"shorter":               {503, 10, map[string]any{"backoff": bits.Backoff{First: 60, Max: 60}}, 60, bits.StateTransientError},
+		"for ever":              {503, 4_000_000_000, quick, 3600, bits.StateTransientError},
+		"beyond all patience":   {503, 3600, map[string]any{"backoff": bits.Backoff{First: 1, Max: 1}, "give_up_after": 30}, 0, bits.StateError},
+		"beyond, after a while": {503, 40, map[string]any{"backoff": bits.Backoff{First: 1, Max: 1}, "give_up_after": 100}, 40, bits.StateError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, scheduler.Settings{}, func(r *rig) {
+				r.move = func(context.Context, *queue.Run) error {
+					err := bits.Errorf(hresult.FromHTTPStatus(c.status), "cannot fetch").In(bits.ContextRemoteFile)
+					err.After = c.after
+					return err
+				}
+				job := r.job("a", c.set)
+				time.Sleep(3 * time.Hour)
+				if now := r.want(job, c.state); now.Error.RetryAfter != c.after {
+					t.Errorf("recorded: %+v", now.Error)
+				}
+				log, _ := r.ran()
+				at := seconds(log, "a+")
+				for i := 1; i < len(at); i++ {
+					if d := at[i] - at[i-1]; d < c.want || d > c.want+1 {
+						t.Fatalf("wait %d is %d s, want %d", i, d, c.want)
+					}
+				}
+				if len(at) < 2 && c.want > 0 {
+					t.Error("it was never tried again")
+				}
+			})
+		})
+	}
+}
+
 // However often it fails and however long its delays are, no job is tried without a pause.
 func TestBackoffNeverOverflows(t *testing.T) {
 	for _, b := range []bits.Backoff{{First: 10_000, Max: 10_000}, {First: 1, Max: 4_000_000_000}, {First: 9_000, Max: 4_000_000_000}} {
@@ -229,7 +278,7 @@ func TestProgressResetsTheTimeout(t *testing.T) {
 		n := int64(0)
 		r.move = func(_ context.Context, run *queue.Run) error {
 			if n++; n == 5 {
-				if err := errors.Join(run.Contact(bits.File{RemoteName: "http://origin/a"}, true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: n}}, 0, false)); err != nil {
+				if err := errors.Join(run.Contact(bits.File{RemoteName: "http://origin/a"}, true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: n}}, nil, 0, false)); err != nil {
 					return err
 				}
 			}
@@ -492,7 +541,7 @@ func TestAutoComplete(t *testing.T) {
 			if err := os.WriteFile(job.Files[0].Temporary, []byte("x"), 0o600); err != nil {
 				return err
 			}
-			return errors.Join(run.Contact(job.Files[0], true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: 1}}, 1, true))
+			return errors.Join(run.Contact(job.Files[0], true), run.Checkpoint(0, bits.Ranges{{Start: 0, End: 1}}, nil, 1, true))
 		}
 		job := r.job("a", map[string]any{"auto_complete": true})
 		time.Sleep(time.Minute)

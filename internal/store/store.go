@@ -324,10 +324,11 @@ func (s *Store) saveJob(ctx context.Context, tx *sql.Tx, j *bits.Job) error {
 type fileDetails struct {
 	bits.FileDetails
 	ResponseHeaders string `json:"response_headers,omitempty"`
+	Hashing         []byte `json:"hashing,omitempty"`
 }
 
 func saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
-	validator, done := []byte(nil), []byte("[]")
+	validator, done, pieces := []byte(nil), []byte("[]"), []byte(nil)
 	var err error
 	if f.Validator != nil {
 		if validator, err = json.Marshal(f.Validator); err != nil {
@@ -339,11 +340,16 @@ func saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
 			return err
 		}
 	}
-	details, err := json.Marshal(fileDetails{f.FileDetails, f.ResponseHeaders})
+	if f.Pieces != nil && len(f.Done) == 0 { // they stay as they were first written
+		if pieces, err = json.Marshal(f.Pieces); err != nil {
+			return err
+		}
+	}
+	details, err := json.Marshal(fileDetails{f.FileDetails, f.ResponseHeaders, f.Hashing})
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, statement("save_file"), job, f.Number, f.RemoteName, f.LocalName, f.Temporary, f.Size, text(validator), string(done), f.Finished, f.Completed, f.Original, string(details))
+	_, err = tx.ExecContext(ctx, statement("save_file"), job, f.Number, f.RemoteName, f.LocalName, f.Temporary, f.Size, text(validator), string(done), f.Finished, f.Completed, f.Original, string(details), text(pieces))
 	return err
 }
 
@@ -384,9 +390,9 @@ func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
 	}
 	err = s.query(ctx, statement("load_files"), nil, func(scan func(...any) error) error {
 		var job, done, details string
-		var validator sql.NullString
+		var validator, pieces sql.NullString
 		var f bits.File
-		if err := scan(&job, &f.Number, &f.RemoteName, &f.LocalName, &f.Temporary, &f.Size, &validator, &done, &f.Finished, &f.Completed, &f.Original, &details); err != nil {
+		if err := scan(&job, &f.Number, &f.RemoteName, &f.LocalName, &f.Temporary, &f.Size, &validator, &done, &f.Finished, &f.Completed, &f.Original, &details, &pieces); err != nil {
 			return err
 		}
 		if err := json.Unmarshal([]byte(done), &f.Done); err != nil {
@@ -397,11 +403,16 @@ func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
 				return err
 			}
 		}
+		if pieces.Valid {
+			if err := json.Unmarshal([]byte(pieces.String), &f.Pieces); err != nil {
+				return err
+			}
+		}
 		var kept fileDetails
 		if err := json.Unmarshal([]byte(details), &kept); err != nil {
 			return err
 		}
-		f.FileDetails, f.ResponseHeaders = kept.FileDetails, kept.ResponseHeaders
+		f.FileDetails, f.ResponseHeaders, f.Hashing = kept.FileDetails, kept.ResponseHeaders, kept.Hashing
 		f.Best = f.Done.Len()
 		j := byID[job]
 		j.Files = append(j.Files, f)

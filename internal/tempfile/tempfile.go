@@ -4,8 +4,10 @@
 package tempfile
 
 import (
+	"bytes"
 	"errors"
 	"hash/fnv"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -204,6 +206,18 @@ func (t *File) WriteAt(p []byte, off int64) (int, error) {
 		return n, Error(err, "write", t.path)
 	}
 	return n, nil
+}
+
+// ReadAt reads at an offset.
+func (t *File) ReadAt(p []byte, off int64) (int, error) { return t.f.ReadAt(p, off) }
+
+// Equal reports whether the file has these bytes at an offset.
+func (t *File) Equal(p []byte, off int64) (bool, error) {
+	there := make([]byte, len(p))
+	if _, err := t.f.ReadAt(there, off); err != nil && err != io.EOF {
+		return false, Error(err, "read", t.path)
+	}
+	return bytes.Equal(there, p), nil
 }
 
 // Preallocate asks for room for size bytes, so that a full disk shows at once.

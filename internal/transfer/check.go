@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"mime"
@@ -9,6 +10,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/byterange"
+	"bits/internal/digest"
 	"bits/internal/transport"
 	"bits/internal/validator"
 )
@@ -28,6 +30,8 @@ func (d *download) check() (step, error) {
 		case ok && total == 0:
 			d.first, d.next = byterange.Part{Body: http.NoBody}, none // an empty file has no range to give; the body is an error page
 			return d.begin(0)
+		case ok && d.complete(a, total):
+			return d.already(total)
 		case len(d.file.Done) > 0:
 			return d.changed, nil
 		case ok && len(d.ask) > 0 && d.ask[0].Start >= total:
@@ -58,7 +62,7 @@ func (d *download) checkParts() (step, error) {
 		if d.first, err = d.next(); err == io.EOF || errors.Is(err, byterange.ErrMalformed) {
 			return d.distrust, nil
 		} else if err != nil {
-			return nil, transport.Error(err, d.file.RemoteName)
+			return nil, transport.Error(err, d.from())
 		}
 	} else {
 		start, end, total, ok := byterange.ParseContentRange(a.Header.Get("Content-Range"))
@@ -76,13 +80,16 @@ func (d *download) checkParts() (step, error) {
 	case !d.proves(d.first.Total):
 		return d.changed, nil
 	}
-	return d.open, nil
+	return d.goOn(d.first.Total)
 }
 
 // asked reports whether a part begins where one was asked for, and does not go beyond.
-// A server may put several into one, but not for a strict job.
+// A server may begin one in what is there already, and put several into one, but not for a strict job.
 func (d *download) asked(p byterange.Part) bool {
 	last := d.ask[len(d.ask)-1].End
+	if !d.strict && len(d.ask) == 1 && p.Start <= d.again.End && p.End > d.again.End {
+		return p.End <= last // it begins earlier or later in what is there: that is compared
+	}
 	for _, r := range d.ask {
 		if r.Start == p.Start {
 			if d.strict {
@@ -103,8 +110,13 @@ func (d *download) checkWhole() (step, error) {
 	length, begun := d.answer.ContentLength, len(d.file.Done) > 0
 	same := begun && length >= 0 && d.proves(length)
 	refused := len(d.ask) > 0 && length != 0 && (same || !begun)
+	if same && d.bound && d.unbind() {
+		return d.request, nil
+	}
 	straight := !d.job.OnDemand && (d.file.Ranges == nil && len(d.ask) <= 1 || length >= 0 && length <= enough)
 	switch {
+	case begun && !same && validator.Portal(d.file.Validator, d.answer):
+		return nil, d.portal()
 	case begun && !same && (d.strict && length != 0 || !straight):
 		return d.changed, nil // that is how If-Range says that the file has changed
 	case d.strict && refused:
@@ -124,7 +136,7 @@ func (d *download) checkWhole() (step, error) {
 		d.first.End = endless
 	}
 	if same {
-		return d.open, nil
+		return d.goOn(length)
 	}
 	return d.begin(length)
 }
@@ -144,18 +156,26 @@ func (d *download) proves(total int64) bool {
 		return validator.Same(d.file.Validator, d.answer, total)
 	}
 	now := validator.Of(d.answer, total)
-	if !validator.SameElsewhere(d.file.Validator, now) {
+	if d.vouched() && d.file.Validator.Size >= 0 && d.file.Validator.Size != total || !d.vouched() && !validator.SameElsewhere(d.file.Validator, now) {
 		return false
 	}
+	d.file.Blended = d.file.Blended || d.file.Source != d.home
 	d.file.Validator, d.file.Renamed = now, false
 	return true
 }
 
 // begin takes the answer as a new beginning, and writes down what proves the version.
 func (d *download) begin(total int64) (step, error) {
-	d.file.Reset()
+	if d.guest {
+		return nil, d.otherVersion()
+	}
+	if err := d.unexpected(total); err != nil && d.file.Ranges == nil {
+		return nil, err
+	}
+	d.reset()
 	d.fresh, d.before, d.file.Renamed = true, nil, false
 	d.file.Validator = validator.Of(d.answer, total)
+	d.sum = digest.Run(d.named(), nil, 0)
 	var ok bool
 	d.layout, ok = layoutOf(d.file.Ranges, d.total())
 	switch {
@@ -196,7 +216,7 @@ func (d *download) outside(total int64) error {
 
 // beyond goes on after asking for what lies behind the end of the file: a range there is an error, a position is not.
 func (d *download) beyond(total int64) (step, error) {
-	d.file.Reset()
+	d.reset()
 	d.file.Validator = &bits.Validator{Size: total} // for the size alone
 	if _, ok := layoutOf(d.file.Ranges, total); !ok || d.clip() && d.job.OnDemand {
 		d.file.Validator = nil
@@ -220,7 +240,7 @@ func (d *download) distrust() (step, error) {
 		d.stream = true
 	}
 	if d.opened {
-		if err := d.report.Checkpoint(d.file.Number, keep, 0, false); err != nil {
+		if err := d.report.Checkpoint(d.file.Number, keep, nil, 0, false); err != nil {
 			return nil, err
 		}
 	}
@@ -229,6 +249,7 @@ func (d *download) distrust() (step, error) {
 	}
 	d.drop()
 	d.file.Done = keep
+	d.sum.Rewind(d.certain())
 	return d.request, nil
 }
 
@@ -236,7 +257,7 @@ func (d *download) distrust() (step, error) {
 // An application may have read parts of a file of an on-demand job; it is told.
 func (d *download) changed() (step, error) {
 	if d.job.OnDemand && !d.file.Renamed {
-		d.file.Reset()
+		d.reset()
 		if err := d.report.Contact(d.file, false); err != nil {
 			return nil, err
 		}
@@ -248,7 +269,10 @@ func (d *download) changed() (step, error) {
 // restart drops what is there; too many times in one run are an error.
 func (d *download) restart(often error) (step, error) {
 	d.drop()
-	d.file.Reset()
+	if d.guest {
+		return nil, d.otherVersion()
+	}
+	d.reset()
 	if d.restarts++; d.restarts > maxRestarts && often != nil {
 		return nil, often
 	}
@@ -258,4 +282,17 @@ func (d *download) restart(often error) (step, error) {
 // limit is the error of a job that would become larger than it may.
 func (d *download) limit() error {
 	return d.fault(hresult.BG_E_MAX_DOWNLOAD_SIZE_LIMIT_REACHED, "with it the job would have more than its max_download_size of %d bytes", *d.job.MaxDownloadSize)
+}
+
+// reset forgets what is there of the file; it goes on to come from where it came.
+func (d *download) reset() {
+	source := d.file.Source
+	d.file.Reset()
+	d.file.Source = source
+	d.sum.Rewind(0)
+}
+
+// otherVersion is the error of a source that cannot go on with what came from another.
+func (d *download) otherVersion() error {
+	return d.fault(hresult.BG_E_REMOTE_FILE_CHANGED, "it is not the version that was begun at %s", cmp.Or(d.home, d.file.RemoteName))
 }

@@ -29,12 +29,12 @@ func (c *checkpoints) offer() error {
 		}
 	}
 	c.last = time.Now()
-	d, done := c.d, c.d.file.Done
+	d, done, hashing := c.d, c.d.file.Done, c.d.sum.State() // of the same moment
 	c.inFlight = make(chan error, 1)
 	go func(result chan<- error) {
 		err := d.temp.Sync()
 		if err == nil {
-			err = d.report.Checkpoint(d.file.Number, done, 0, false)
+			err = d.report.Checkpoint(d.file.Number, done, hashing, 0, false)
 		}
 		result <- err
 	}(c.inFlight)
@@ -57,9 +57,12 @@ func (c *checkpoints) record(finished bool) error {
 	if c.d.job.HighPerformance && !finished {
 		c.d.temp.Mark(c.d.mark())
 	}
-	size := int64(0)
+	size, hashing := int64(0), c.d.sum.State()
+	if finished {
+		hashing = nil
+	}
 	if c.d.file.Size != nil {
 		size = *c.d.file.Size
 	}
-	return c.d.report.Checkpoint(c.d.file.Number, c.d.file.Done, size, finished)
+	return c.d.report.Checkpoint(c.d.file.Number, c.d.file.Done, hashing, size, finished)
 }

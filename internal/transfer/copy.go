@@ -10,7 +10,6 @@ import (
 	"bits/hresult"
 	"bits/internal/byterange"
 	"bits/internal/transport"
-	"bits/internal/validator"
 )
 
 // watched is a body that is closed when no byte comes for StallTime. The time between two reads does not count: a slow disk is no
@@ -62,11 +61,14 @@ func (d *download) copy() (step, error) {
 	if err := marks.wait(); failure == nil {
 		failure = err
 	}
+	d.seam = min(d.shared.seam, max(d.file.Done.Len()-d.before.Len(), 0)/8) // a server that gives little at once gives little twice
 	switch {
+	case errors.Is(failure, errOther):
+		return d.changed, nil
 	case failure != nil:
 		marks.record(false) // what has arrived stays
 		return nil, failure
-	case malformed, !d.whole() && len(d.wanted()) > 0 && !validator.Proof(d.file.Validator): // the next piece may be of another version
+	case malformed, !d.whole() && len(d.wanted()) > 0 && !d.resumable(): // the next piece may be of another version
 		return d.distrust, nil
 	}
 	d.drop()
@@ -86,14 +88,14 @@ func (d *download) following() (byterange.Part, error) {
 	case err == nil && (p.Total != d.first.Total || !d.asked(p)):
 		err = byterange.ErrMalformed
 	case err != nil && err != io.EOF && !errors.Is(err, byterange.ErrMalformed):
-		err = transport.Error(err, d.file.RemoteName)
+		err = transport.Error(err, d.from())
 	}
 	return p, err
 }
 
-// until is the end of what is wanted of a stretch of the remote file; its start if nothing is.
+// until is the end of what is wanted of a stretch of the remote file, or of what is compared; its start if nothing is.
 func (d *download) until(r bits.Range) int64 {
-	end := r.Start
+	end := max(r.Start, min(r.End, d.again.End))
 	for _, s := range d.layout.local(r) {
 		for _, gap := range missing(&d.file, d.job.OnDemand, s.here()) {
 			end = max(end, s.there(gap).End)
@@ -122,7 +124,7 @@ func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error 
 		if err == io.EOF && failure == nil {
 			break
 		} else if err != nil && err != io.EOF {
-			failure = errors.Join(failure, transport.Error(err, d.file.RemoteName))
+			failure = errors.Join(failure, transport.Error(err, d.from()))
 		}
 		if failure != nil {
 			return failure
@@ -132,7 +134,7 @@ func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error 
 	case at < end && p.End == endless:
 		return d.ended(at)
 	case at < end:
-		return transport.Error(io.ErrUnexpectedEOF, d.file.RemoteName)
+		return transport.Error(io.ErrUnexpectedEOF, d.from())
 	case end == p.End && d.answer.ContentLength < 0:
 		if excess, _ := p.Body.Read(buf[:1]); excess > 0 {
 			return byterange.ErrMalformed
@@ -151,8 +153,11 @@ func (d *download) wants(at int64, n int) (count int64) {
 	return count
 }
 
-// put writes bytes of the remote file.
+// put writes bytes of the remote file, if those among them that are there are the same.
 func (d *download) put(b []byte, at int64) error {
+	if err := d.compare(b, at); err != nil {
+		return err
+	}
 	for _, s := range d.layout.local(bits.Range{Start: at, End: at + int64(len(b))}) {
 		for _, gap := range missing(&d.file, d.job.OnDemand, s.here()) {
 			if d.file.Done.Len()+gap.End-gap.Start > d.budget {
@@ -162,7 +167,11 @@ func (d *download) put(b []byte, at int64) error {
 			if _, err := d.temp.WriteAt(b[from.Start-at:from.End-at], gap.Start); err != nil {
 				return err
 			}
+			d.sum.Pass(b[from.Start-at:from.End-at], gap.Start)
 			d.file.Done = d.file.Done.Add(gap)
+			if err := d.checkPieces(gap); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -17,7 +17,18 @@ import (
 // Client makes the HTTP client of a run: redirects by the job's policy, cookies that end with the run.
 func Client(rt http.RoundTripper, job *bits.Job) *http.Client {
 	jar, _ := cookiejar.New(nil) // never fails without options
-	return &http.Client{Transport: rt, Jar: jar, CheckRedirect: redirect(job.SecurityFlags)}
+	return &http.Client{Transport: watching{rt}, Jar: jar, CheckRedirect: redirect(job.SecurityFlags)}
+}
+
+// watching watches the body of every answer: net/http reads those of redirects by itself.
+type watching struct{ http.RoundTripper }
+
+func (w watching) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := w.RoundTripper.RoundTrip(r)
+	if err == nil {
+		answer.Body = watch(answer.Body)
+	}
+	return answer, err
 }
 
 // logins are the headers that never reach another server than the one that the owner named.

@@ -59,7 +59,7 @@ func TestStall(t *testing.T) {
 		file.Temporary = filepath.Join(dir, "t")
 		r := &record{file: file}
 		began := time.Now()
-		err = transfer.Download(context.Background(), transfer.Client(silent{}, job), job, file, r)
+		err = transfer.NewService().Download(context.Background(), transfer.Client(silent{}, job), job, file, r)
 		if e := bits.AsError(err); e.Code != hresult.ERROR_WINHTTP_TIMEOUT || time.Since(began) != transfer.StallTime {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
@@ -100,7 +100,7 @@ func TestDistrustTakesBack(t *testing.T) {
 		file := job.Files[0]
 		file.Temporary = filepath.Join(dir, "t")
 		r, s := &record{file: file}, &slow{}
-		err = transfer.Download(context.Background(), transfer.Client(s, job), job, file, r)
+		err = transfer.NewService().Download(context.Background(), transfer.Client(s, job), job, file, r)
 		if err == nil || s.asked != 2 || r.most != 5 || r.file.Done.Len() != 0 {
 			t.Errorf("%v; asked %d times; recorded %d bytes at the most, and %v at the end", err, s.asked, r.most, r.file.Done)
 		}

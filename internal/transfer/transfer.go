@@ -21,12 +21,14 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/byterange"
+	"bits/internal/content"
 	"bits/internal/contract"
+	"bits/internal/digest"
 	"bits/internal/login"
 	"bits/internal/remotename"
+	"bits/internal/retry"
 	"bits/internal/tempfile"
 	"bits/internal/transport"
-	"bits/internal/validator"
 )
 
 const (
@@ -44,8 +46,8 @@ const (
 type Reporter interface {
 	// Contact tells that the server answered, what it said of the file, and whether an interrupted transfer could go on where it was.
 	Contact(f bits.File, resumable bool) error
-	// Checkpoint tells which stretches are on stable storage, and whether they are all.
-	Checkpoint(file int, done bits.Ranges, size int64, finished bool) error
+	// Checkpoint tells which stretches are on stable storage, the state of the digests of the first of them, and whether they are all.
+	Checkpoint(file int, done bits.Ranges, hashing []byte, size int64, finished bool) error
 	// Answered tells the headers of an answer that is no content; an error follows.
 	Answered(headers string)
 	// Received tells how many bytes have arrived.
@@ -61,6 +63,7 @@ type download struct {
 	job    *bits.Job
 	file   bits.File
 	report Reporter
+	shared *Service
 	strict bool  // the server must meet what BITS demands
 	own    bool  // the job has a method of its own: nothing but the whole is asked for
 	budget int64 // bytes that the file may have
@@ -69,6 +72,10 @@ type download struct {
 	ask    bits.Ranges    // of the remote file; none: the whole
 	stream bool           // ask for no range
 	single bool           // ask for one range at a time
+	seam   int64          // how much of what is there is asked for again
+	again  bits.Range     // what was, of the remote file
+	bound  bool           // the request was bound to the version, by If-Range
+	plain  bool           // that must not be: the server does not know it
 	login  *login.Request // of the answer
 	answer *http.Response
 	first  byterange.Part                 // of the answer
@@ -77,15 +84,22 @@ type download struct {
 	fresh  bool                           // the answer is a new beginning
 	opened bool                           // it was recorded
 	temp   *tempfile.File
+	sum    *digest.Running // the digests of the file
 
 	restarts int
+
+	sources  content.Sources
+	home     string // the source that what is recorded came from
+	renamed  bool   // the owner has given that another name since
+	rejected bool   // the error is final, whatever other source there is
+	guest    bool   // the source in use may go on with what is there, and not begin anew
 }
 
 // Download fetches the missing bytes of one file of the job, until it is finished or something goes wrong; in on-demand mode until what
 // was requested is there.
 // What has arrived is on stable storage and recorded when it returns, also with an error.
-func Download(ctx context.Context, client *http.Client, job *bits.Job, file bits.File, report Reporter) (err error) {
-	d := &download{ctx: ctx, client: client, job: job, file: file, report: report, budget: budget(job, file.Number)}
+func (s *Service) Download(ctx context.Context, client *http.Client, job *bits.Job, file bits.File, report Reporter) (err error) {
+	d := &download{ctx: ctx, client: client, job: job, file: file, report: report, budget: budget(job, file.Number), shared: s, seam: s.seam}
 	d.own = job.HTTPMethod != contract.DefaultMethod(bits.Download)
 	d.strict = job.Strict && !job.DynamicContent && !d.own
 	defer func() {
@@ -96,10 +110,13 @@ func Download(ctx context.Context, client *http.Client, job *bits.Job, file bits
 	}()
 	next := d.plan
 	for next != nil {
-		if next, err = next(); err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				return cause
-			}
+		if next, err = next(); err == nil {
+			continue
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		if next, err = d.elsewhere(err); err != nil {
 			return err
 		}
 	}
@@ -134,16 +151,19 @@ func (d *download) plan() (step, error) {
 	if err := d.reopen(); err != nil {
 		return nil, err
 	}
-	switch {
-	case d.temp != nil && d.whole():
-		return d.finish, nil // only the record was missing
-	case d.temp == nil || d.own || !validator.Proof(d.file.Validator) || d.file.Renamed && d.file.Validator.LastModified == "":
+	content.Start(&d.file)
+	if d.temp == nil || !d.whole() && (d.own || !d.resumable()) {
 		d.file.Reset()
+		content.Start(&d.file)
 	}
-	if d.strict && len(d.file.Done) == 0 {
-		return d.head, nil
+	d.home, d.renamed = d.file.Source, d.file.Renamed
+	if err := d.digests(); err != nil {
+		return nil, err
 	}
-	return d.request, nil
+	if d.temp != nil && d.whole() {
+		return d.finish, nil // only the record was missing
+	}
+	return d.start, nil
 }
 
 // reopen opens the temporary file before anything is asked, so that what is recorded as done is there when the answer comes.
@@ -213,31 +233,28 @@ func (d *download) request() (step, error) {
 	if len(next) == 0 {
 		return nil, nil
 	}
-	header, v := http.Header{}, d.file.Validator
-	d.ask = nil
+	header := http.Header{}
+	d.ask, d.again = nil, bits.Range{}
 	if !d.stream && !d.own {
 		most := maxRanges
 		if d.single {
 			most = 1
 		}
 		d.ask = d.layout.remote(next, most)
+		d.overlap()
 		if last := &d.ask[len(d.ask)-1]; last.End == d.total() {
 			last.End = endless // to the end, wherever that is now
 		}
 		header.Set("Range", byterange.Header(d.ask))
 	}
-	switch {
-	case len(d.file.Done) == 0:
-	case v.ETag != "" && !d.file.Renamed: // the ETag of another URL proves nothing
-		header.Set("If-Range", v.ETag)
-	default:
-		header.Set("If-Range", v.LastModified)
+	condition := d.condition()
+	if d.bound = condition != ""; d.bound {
+		header.Set("If-Range", condition)
 	}
 	answer, err := d.do(cmp.Or(d.job.HTTPMethod, http.MethodGet), header)
 	if err != nil {
 		return nil, err
 	}
-	answer.Body = watch(answer.Body)
 	d.answer = answer
 	d.file.ResponseHeaders = headersOf(answer)
 	return d.check, nil
@@ -257,7 +274,7 @@ func (d *download) wanted() []bits.Range {
 
 func (d *download) do(method string, header http.Header) (*http.Response, error) {
 	d.login = &login.Request{}
-	r, err := http.NewRequestWithContext(login.With(d.ctx, d.login), method, d.file.RemoteName, nil)
+	r, err := http.NewRequestWithContext(login.With(d.ctx, d.login), method, d.target(), nil)
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
@@ -265,7 +282,7 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	r.Header.Set("Accept-Encoding", "identity")
 	r.Header.Set("User-Agent", userAgent)
 	// The logins are for the server that the owner named, not for one that a redirect has put in its place.
-	given, err := url.Parse(cmp.Or(d.file.Original, d.file.RemoteName))
+	given, err := url.Parse(content.Given(&d.file))
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
@@ -274,7 +291,8 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	for line := range strings.SplitSeq(d.job.Secrets.Headers, "\r\n") {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.TrimSpace(value)
-		if !ok || (name == "Host" || isLogin(name)) && !sameOrigin(given, r.URL) {
+		// A mirror that is another server gets none of them: who named it may be somebody else.
+		if !ok || (name == "Host" || isLogin(name) || d.file.Source != "") && !sameOrigin(given, r.URL) {
 			continue
 		}
 		if name == "Host" {
@@ -291,14 +309,26 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	}
 	answer, err := d.client.Do(r)
 	if err != nil {
-		return nil, transport.Error(err, d.file.RemoteName)
+		return nil, transport.Error(err, d.from())
 	}
-	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName {
+	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName && d.file.Source == "" {
 		from := d.file.RemoteName
 		d.file.RemoteName = to
 		d.original(from)
 	}
 	return answer, nil
+}
+
+// target is what is asked for: each request begins at the name that the owner gave, and follows redirects anew, as they may lead to
+// addresses that expire. Only a redirect that was refused has put its target in the place of that name.
+func (d *download) target() string {
+	if d.file.Source != "" {
+		return d.file.Source
+	}
+	if d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport {
+		return cmp.Or(d.file.Original, d.file.RemoteName)
+	}
+	return d.file.RemoteName
 }
 
 // original keeps the name that the owner gave, when another is reported in its place.
@@ -310,12 +340,12 @@ func (d *download) original(name string) {
 
 // fault is an error of the remote file.
 func (d *download) fault(code hresult.Code, format string, args ...any) *bits.Error {
-	return bits.Errorf(code, "cannot fetch %s: %s", d.file.RemoteName, fmt.Sprintf(format, args...)).In(bits.ContextRemoteFile)
+	return bits.Errorf(code, "cannot fetch %s: %s", d.from(), fmt.Sprintf(format, args...)).In(bits.ContextRemoteFile)
 }
 
 // status is the error for an answer that is no content. An error page is never content.
 func (d *download) status(answer *http.Response) error {
-	disallowed := d.job.SecurityFlags&bits.RedirectMask == bits.RedirectDisallow
+	disallowed := d.job.SecurityFlags&bits.RedirectMask == bits.RedirectDisallow && d.file.Source == ""
 	if to, err := answer.Location(); disallowed && err == nil && answer.StatusCode/100 == 3 && remotename.Check(to.String()) == nil {
 		from := d.file.RemoteName
 		d.file.RemoteName = to.String()
@@ -327,7 +357,11 @@ func (d *download) status(answer *http.Response) error {
 	if d.login != nil && d.login.Refused != nil {
 		return d.login.Refused
 	}
-	return d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
+	e := d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
+	if s := answer.StatusCode; s == http.StatusServiceUnavailable || s == http.StatusTooManyRequests {
+		e.After = retry.After(answer.Header.Get("Retry-After"), answer.Header.Get("Date"), time.Now())
+	}
+	return e
 }
 
 // open records the beginning, then makes the temporary file, or empties the one that is open.
@@ -346,13 +380,13 @@ func (d *download) open() (step, error) {
 		}
 		d.file.Made = true
 	}
-	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && validator.Proof(d.file.Validator)); err != nil {
+	if err := d.report.Contact(d.file, d.answer.StatusCode == http.StatusPartialContent && d.resumable()); err != nil {
 		if first {
 			tempfile.Remove(d.file.Temporary)
 		}
 		return nil, err
 	}
-	d.opened = true
+	d.opened, d.guest, d.home, d.renamed = true, false, d.file.Source, false
 	d.report.Received(d.file.Number, d.file.Done.Len())
 	if !d.fresh {
 		return d.copy, nil
@@ -385,6 +419,9 @@ func (d *download) finish() (step, error) {
 			return nil, err
 		}
 		return d.restart(bits.Errorf(hresult.ERROR_FILE_INVALID, "cannot finish %s: somebody removes or cuts its temporary file", d.file.LocalName).In(bits.ContextLocalFile))
+	}
+	if next, err := d.verify(); next != nil || err != nil {
+		return next, err
 	}
 	at := time.Time{}
 	if v := d.file.Validator; v != nil {

@@ -12,6 +12,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/netmon"
 )
 
 // faults maps what goes wrong between us and a server to codes; the first row that fits decides.
@@ -47,15 +48,18 @@ var faults = []struct {
 	{is(io.ErrUnexpectedEOF), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the server closed the connection in mid-transfer"},
 	{is(io.EOF), hresult.ERROR_WINHTTP_CONNECTION_ERROR, "the server closed the connection without an answer"},
 	{contains("server response headers exceeded", "response header list larger than advertised limit"), hresult.ERROR_WINHTTP_HEADER_SIZE_OVERFLOW, ""},
-	{contains("malformed chunked encoding", "invalid byte in chunk length", "chunked line ends with bare LF", "http chunk length too large"), hresult.ERROR_WINHTTP_CHUNKED_ENCODING_HEADER_SIZE_OVERFLOW, ""},
+	{contains("malformed chunked encoding", "invalid byte in chunk length", "chunked line ends with bare LF", "http chunk length too large", "header line too long"), hresult.ERROR_WINHTTP_CHUNKED_ENCODING_HEADER_SIZE_OVERFLOW, ""},
 	{as[textproto.ProtocolError], hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
 	{contains("bad Content-Length", "multiple Content-Length", "unsupported transfer encoding", "too many transfer encodings"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
 	{contains("connection error: COMPRESSION_ERROR", "connection error: FLOW_CONTROL_ERROR", "connection error: FRAME_SIZE_ERROR", "connection error: PROTOCOL_ERROR", "; PROTOCOL_ERROR"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, "the server breaks the rules of HTTP/2"},
-	{contains("malformed HTTP", "malformed MIME header"), hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
+	{contains("failed to parse Location header"), hresult.ERROR_WINHTTP_REDIRECT_FAILED, ""},
+	{noHTTP, hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, ""},
 	{contains("failed to parse certificate from server", "x509: "), hresult.ERROR_WINHTTP_SECURE_INVALID_CERT, ""},
 	{contains("server selected unsupported protocol version", "tls: "), hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, ""},
 	{func(error) bool { return true }, hresult.ERROR_WINHTTP_CONNECTION_ERROR, ""},
 }
+
+var noHTTP = contains("malformed HTTP", "malformed MIME header")
 
 // Error says what went wrong with a request, as an error of the remote file.
 // An error of ours inside, a certificate verdict for example, comes out unchanged, and so does the end of the context.
@@ -118,23 +122,10 @@ func contains(texts ...string) func(error) bool {
 func offline(err error) bool {
 	var op *net.OpError
 	silent := errors.As(err, &op) && op.Op == "dial" && timeout(err)
-	if !silent && !noName(err) && !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EHOSTUNREACH) {
-		return false
+	for _, fits := range []func(error) bool{is(errOffline), noName, is(syscall.ENETUNREACH), is(syscall.EHOSTUNREACH), is(syscall.EADDRNOTAVAIL)} {
+		silent = silent || fits(err)
 	}
-	all, err := net.Interfaces()
-	const running = net.FlagUp | net.FlagRunning
-	for _, i := range all {
-		if i.Flags&running != running || i.Flags&net.FlagLoopback != 0 {
-			continue
-		}
-		addrs, _ := i.Addrs()
-		for _, a := range addrs {
-			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
-				return false
-			}
-		}
-	}
-	return err == nil
+	return silent && !netmon.Online()
 }
 
 func noName(err error) bool {

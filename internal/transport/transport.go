@@ -14,23 +14,30 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
 
 	"bits"
 	"bits/internal/certcheck"
+	"bits/internal/netmon"
 )
 
 // Timeouts of a connection.
 const (
 	ConnectTime   = 60 * time.Second
+	offlineTime   = 2 * time.Second  // instead of ConnectTime, on a machine without a network; what is near answers sooner
 	HandshakeTime = 30 * time.Second // without the time the application takes for its verdict
 	HeaderTime    = 120 * time.Second
 	headerSize    = 1 << 20
 	alertTime     = time.Second
 	readSize      = 256 << 10 // few large reads under TLS halve the CPU time
 )
+
+// keepAlive notices a path that has gone silent within a minute, also where no byte is awaited soon.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}
 
 // Verify checks the certificate of an endpoint (name:port) during the handshake.
 type Verify func(ctx context.Context, endpoint string, cs tls.ConnectionState) error
@@ -55,14 +62,16 @@ type Transport struct {
 	closed bool
 	conns  map[net.Conn]bool
 	dials  sync.WaitGroup
+	asking int // dials that have no connection yet
 }
 
 // Config is what the connections of a run go by.
 type Config struct {
-	Origin Verify                           // of the servers of the job
-	Proxy  Verify                           // of proxies that are reached over TLS
-	Find   func(*url.URL) (*url.URL, error) // the proxy for a URL; nil: none. Nil for no proxies at all
-	Logins func(via *url.URL) Answerer      // answers a proxy that asks for a login; nil: nobody
+	Origin Verify                                                            // of the servers of the job
+	Proxy  Verify                                                            // of proxies that are reached over TLS
+	Find   func(*url.URL) (*url.URL, error)                                  // the proxy for a URL; nil: none. Nil for no proxies at all
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
+	Logins func(via *url.URL) Answerer                                       // answers a proxy that asks for a login; nil: nobody
 }
 
 // Answerer sends a request with the authorizations that a proxy asks for, one after another, over the same connection.
@@ -79,7 +88,9 @@ func New(ctx context.Context, c Config) *Transport {
 	if t.find == nil {
 		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
 	}
-	t.dialer = new(net.Dialer).DialContext
+	if t.dialer = c.Dial; t.dialer == nil {
+		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
+	}
 	common := func(h *http.Transport) {
 		h.DialContext = t.dial
 		h.ResponseHeaderTimeout = HeaderTime
@@ -127,7 +138,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if _, ok := t.http1.Load(addr); ok {
 		by = &t.legacy
 	}
-	answer, err := by.RoundTrip(r)
+	answer, err := trip(by, r)
 	if err != nil {
 		err = t.refusal(r.Context(), addr, err)
 	}
@@ -143,18 +154,32 @@ func (t *Transport) HTTP1(u *url.URL) { t.http1.Store(address(u), true) }
 func (t *Transport) proxied(r *http.Request) (*http.Response, error) {
 	via, err := t.find(r.URL)
 	if via == nil || err != nil || t.logins == nil {
-		return t.plain.RoundTrip(r)
+		return trip(&t.plain, r)
 	}
 	answer, refused, err := t.logins(via).Do(r.Context(), r.Method, r.URL.String(), func(authorization string, _ bool) (*http.Response, error) {
 		again := r.Clone(r.Context()) // a RoundTripper changes no request of others
 		if authorization != "" {
 			again.Header.Set("Proxy-Authorization", authorization)
 		}
-		return t.plain.RoundTrip(again)
+		return trip(&t.plain, again)
 	})
 	if refused != nil {
 		answer.Body.Close()
 		return nil, refused
+	}
+	return answer, err
+}
+
+// trip sends a request, and once more if what came over a connection that was in use before is no answer: bytes too many behind the
+// answer before are none.
+func trip(h *http.Transport, r *http.Request) (*http.Response, error) {
+	used := false
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { used = c.Reused }})
+	answer, err := h.RoundTrip(r.WithContext(ctx))
+	if err != nil && used && noHTTP(err) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		answer, err = h.RoundTrip(r)
+	} else if err == nil {
+		answer.Request = r
 	}
 	return answer, err
 }
@@ -214,8 +239,21 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	defer end()
 	ctx, cancel := context.WithTimeout(ctx, ConnectTime)
 	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	patience := time.AfterFunc(offlineTime, func() {
+		if !netmon.Online() {
+			giveUp(errOffline)
+		}
+	})
+	defer patience.Stop()
+	t.count(1)
 	conn, err := t.dialer(ctx, network, addr)
+	t.count(-1)
 	if err != nil {
+		if cause := context.Cause(ctx); cause == errOffline {
+			return nil, cause
+		}
 		return nil, err
 	}
 	t.mu.Lock()
@@ -227,6 +265,36 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	c := &tracked{Conn: conn, t: t}
 	t.conns[c] = true
 	return c, nil
+}
+
+func (t *Transport) count(by int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asking += by
+}
+
+// Dialing reports whether a connection is being made: a name resolved, or an answer awaited.
+func (t *Transport) Dialing() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.asking > 0
+}
+
+// From reports whether there is a connection from one of these addresses of this machine to another machine.
+func (t *Transport) From(is func(netip.Addr) bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.conns {
+		local, ok := c.LocalAddr().(*net.TCPAddr)
+		remote, known := c.RemoteAddr().(*net.TCPAddr)
+		if !ok || !known || local.IP.IsLoopback() || local.IP.Equal(remote.IP) {
+			continue
+		}
+		if is(local.AddrPort().Addr().Unmap().WithZone("")) {
+			return true
+		}
+	}
+	return false
 }
 
 // tracked forgets itself when it is closed.
@@ -317,6 +385,8 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 }
 
 var errCertificateNeeded = errors.New("the server demands a client certificate")
+
+var errOffline = errors.New("this machine has no network")
 
 var errHandshakeTime error = &timeoutError{"the TLS handshake took longer than " + HandshakeTime.String()}
 

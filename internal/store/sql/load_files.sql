@@ -1,1 +1,1 @@
-select job, n, remote, local, temporary, size, validator, done, finished, completed, original, details from file order by job, n
+select job, n, remote, local, temporary, size, validator, done, finished, completed, original, details, pieces from file order by job, n

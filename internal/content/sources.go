@@ -1,0 +1,117 @@
+package content
+
+import (
+	"cmp"
+	"slices"
+
+	"bits"
+	"bits/hresult"
+)
+
+// maxStrikes is how many bad pieces one source may give in a run.
+const maxStrikes = 2
+
+// Sources chooses in one run where a file comes from, by what has become of each. A source is a mirror, or the remote name, which is empty.
+type Sources struct {
+	faults  map[string]*bits.Error
+	strikes map[string]int // bad pieces
+	most    int64          // bytes that were there when a source failed
+}
+
+// From is the URL that a file comes from.
+func From(f *bits.File) string { return cmp.Or(f.Source, f.RemoteName) }
+
+// Given is the name of a file that its owner gave.
+func Given(f *bits.File) string { return cmp.Or(f.Original, f.RemoteName) }
+
+// All are the sources that may be asked, in order.
+func All(f *bits.File) []string {
+	return slices.DeleteFunc(append([]string{""}, f.Mirrors...), func(s string) bool { return slices.Contains(f.Dropped, cmp.Or(s, Given(f))) })
+}
+
+// Drop takes the source in use out for good.
+func Drop(f *bits.File) { f.Dropped = append(slices.Clip(f.Dropped), cmp.Or(f.Source, Given(f))) }
+
+// Start chooses the source at the beginning of a run: the one before, if there is something of it that another name has not replaced.
+func Start(f *bits.File) {
+	all := All(f)
+	if len(all) == 0 {
+		f.Dropped, all = nil, []string{""}
+	}
+	if begun := len(f.Done) > 0; f.Renamed || !begun || !slices.Contains(all, f.Source) {
+		f.Renamed = f.Renamed || begun
+		f.Source = all[0]
+	}
+}
+
+// Failed notes that the source in use has failed.
+func (s *Sources) Failed(f *bits.File, e *bits.Error) {
+	if s.faults == nil {
+		s.faults, s.strikes = map[string]*bits.Error{}, map[string]int{}
+	}
+	if n := f.Done.Len(); n > s.most {
+		s.most = n
+		clear(s.faults) // who has failed may be better now
+	}
+	s.faults[f.Source] = e
+}
+
+// Next is the next source that has not failed.
+func (s *Sources) Next(f *bits.File) (string, bool) {
+	for _, name := range All(f) {
+		if s.faults[name] == nil {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// BadPiece notes that the piece which the source in use gave is bad, and chooses the source to give it again: another, or this one once
+// more if there is no other. Twice is too often: then it is dropped.
+func (s *Sources) BadPiece(f *bits.File, e *bits.Error) (string, bool) {
+	s.Failed(f, e)
+	last := f.Source
+	for _, name := range All(f) {
+		if name != last && s.faults[name] == nil {
+			last = name
+			break
+		}
+	}
+	if s.strikes[f.Source]++; s.strikes[f.Source] < maxStrikes {
+		delete(s.faults, f.Source)
+		return last, true
+	} else if len(All(f)) > 1 {
+		Drop(f)
+	}
+	return s.Next(f)
+}
+
+// Passing reports whether one of the faults may pass, so that its source may go on later.
+func (s *Sources) Passing() bool {
+	for _, e := range s.faults {
+		if e.Code.Transient() {
+			return true
+		}
+	}
+	return false
+}
+
+// Outcome is the error of a file whose sources have all failed: one that may pass, else the last.
+func (s *Sources) Outcome(f *bits.File, last error) error {
+	if len(f.Mirrors) == 0 {
+		return last
+	}
+	e := *bits.AsError(last)
+	for _, name := range All(f) {
+		if fault := s.faults[name]; fault != nil && fault.Code.Transient() {
+			e = *fault
+			break
+		}
+	}
+	return e.WithHint("none of its %d sources could give it, and this is what became of one", 1+len(f.Mirrors))
+}
+
+// Else reports whether another source may do better than the one that has failed.
+func Else(e *bits.Error) bool {
+	return e.Code != hresult.BG_E_MAX_DOWNLOAD_SIZE_LIMIT_REACHED && (e.Context == bits.ContextRemoteFile || e.Context == bits.ContextGeneralTransport)
+}

@@ -1,0 +1,36 @@
+package retry
+
+import (
+	"testing"
+	"time"
+
+	"bits"
+)
+
+// Retry-After is seconds or a date, and anything else asks for nothing.
+func TestAfter(t *testing.T) {
+	now := time.Date(2026, 11, 2, 10, 0, 0, 500, time.UTC)
+	const theirs = "Mon, 02 Nov 2026 09:00:00 GMT" // their clock is an hour late
+	for _, c := range []struct {
+		value, date string
+		want        bits.Seconds
+	}{
+		{"120", "", 120},
+		{"0", "", 0},
+		{"99999999999", "", 1<<32 - 1},
+		{"", "", 0},
+		{"-1", "", 0},
+		{"1.5", "", 0},
+		{"soon", theirs, 0},
+		{"Mon, 02 Nov 2026 10:02:00 GMT", "", 120},
+		{"Mon, 02 Nov 2026 09:02:00 GMT", theirs, 120},
+		{"Mon, 02 Nov 2026 09:02:00 GMT", "", 0},
+		{"Monday, 02-Nov-26 10:02:00 GMT", "", 120},
+		{"Mon Nov  2 10:02:00 2026", "yesterday", 120},
+		{"Fri, 31 Dec 9999 23:59:59 GMT", "", 1<<32 - 1},
+	} {
+		if got := After(c.value, c.date, now); got != c.want {
+			t.Errorf("%q at %q: %d, want %d", c.value, c.date, got, c.want)
+		}
+	}
+}

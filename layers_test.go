@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"bits/internal/content"},
 	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy", "bits/internal/metalink"},
 	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/store", "bits/internal/notify", "bits/internal/start"},
-	{"bits/internal/access", "bits/internal/login"},
+	{"bits/internal/access", "bits/internal/login", "bits/internal/layout"},
 	{"bits/client", "bits/internal/transport", "bits/internal/progress"},
 	{"bits/internal/queue", "bits/internal/transfer", "bits/examples/updater"},
 	{"bits/internal/scheduler", "bits/internal/notifier", "bits/internal/api", "bits/internal/demo"},

@@ -97,3 +97,15 @@ func checkDigests(given map[string]string) (map[string]string, error) {
 	}
 	return all, nil
 }
+
+// Unexpected says why a remote file of a size cannot be the one that its owner means; empty if it can, or nobody knows.
+func Unexpected(f *bits.File, size int64) string {
+	switch p := f.Pieces; {
+	case size < 0:
+	case f.Expected != nil && size != *f.Expected:
+		return fmt.Sprintf("it has %d bytes, and is to have %d", size, *f.Expected)
+	case p != nil && (size+p.Length-1)/p.Length != int64(len(p.Hashes)):
+		return fmt.Sprintf("it has %d bytes, and is to have %d pieces of %d", size, len(p.Hashes), p.Length)
+	}
+	return ""
+}

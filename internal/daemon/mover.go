@@ -16,6 +16,7 @@ import (
 	"bits/hresult"
 	"bits/internal/access"
 	"bits/internal/certcheck"
+	"bits/internal/layout"
 	"bits/internal/login"
 	"bits/internal/notify"
 	"bits/internal/proxy"
@@ -88,7 +89,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	defer m.nets.follow(run, t)()
 	client := transfer.Client(login.RoundTripper{Login: logins, Base: t}, job)
 	for {
-		f, ok := run.Next(func(f *bits.File) bool { return transfer.Wants(f, job.OnDemand) })
+		f, ok := run.Next(func(f *bits.File) bool { return layout.Wants(f, job.OnDemand) })
 		if !ok {
 			return -1, nil
 		}

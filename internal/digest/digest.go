@@ -21,18 +21,34 @@ var hashes = map[string]func() hash.Hash{
 	"blake3": func() hash.Hash { return blake3.New(32, nil) },
 }
 
-// PieceAt is where a piece lies in a file of a size that may be unknown.
-func PieceAt(p *bits.Pieces, i int, size *int64) bits.Range {
-	r := bits.Range{Start: int64(i) * p.Length, End: int64(i+1) * p.Length}
-	if size != nil {
-		r.End = min(r.End, *size)
-	}
-	return r
+// Piece is a piece that is not what it should be.
+type Piece struct {
+	bits.Range
+	Got, Want string
 }
 
-// OfPiece is the digest of a piece that is there.
-func OfPiece(p *bits.Pieces, r bits.Range, from io.ReaderAt) (string, error) {
-	h := hashes[p.Algorithm]()
-	_, err := io.Copy(h, io.NewSectionReader(from, r.Start, r.End-r.Start))
-	return hex.EncodeToString(h.Sum(nil)), err
+// BadPiece returns the first bad piece among those that lie in a stretch of a file, even in part, and are there as a whole; nil if there
+// is none. The error is that of the reading.
+func BadPiece(f *bits.File, within bits.Range, from io.ReaderAt) (*Piece, error) {
+	p := f.Pieces
+	if p == nil {
+		return nil, nil
+	}
+	for i := max(within.Start, 0) / p.Length; i < int64(len(p.Hashes)) && i*p.Length < within.End; i++ {
+		r := bits.Range{Start: i * p.Length, End: (i + 1) * p.Length}
+		if f.Size != nil {
+			r.End = min(r.End, *f.Size)
+		}
+		if r.End <= r.Start || len(f.Done.Gaps(r)) > 0 {
+			continue
+		}
+		h := hashes[p.Algorithm]()
+		if _, err := io.Copy(h, io.NewSectionReader(from, r.Start, r.End-r.Start)); err != nil {
+			return nil, err
+		}
+		if got := hex.EncodeToString(h.Sum(nil)); got != p.Hashes[i] {
+			return &Piece{r, got, p.Hashes[i]}, nil
+		}
+	}
+	return nil, nil
 }

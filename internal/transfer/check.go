@@ -11,6 +11,7 @@ import (
 	"bits/hresult"
 	"bits/internal/byterange"
 	"bits/internal/digest"
+	"bits/internal/layout"
 	"bits/internal/transport"
 	"bits/internal/validator"
 )
@@ -177,16 +178,16 @@ func (d *download) begin(total int64) (step, error) {
 	d.file.Validator = validator.Of(d.answer, total)
 	d.sum = digest.Run(d.named(), nil, 0)
 	var ok bool
-	d.layout, ok = layoutOf(d.file.Ranges, d.total())
+	d.layout, ok = layout.Of(d.file.Ranges, d.total())
 	switch {
 	case !ok || d.clip() && d.job.OnDemand:
 		return nil, d.outside(total)
-	case !d.layout.settled():
+	case !d.layout.Settled():
 		return nil, d.fault(hresult.BG_E_MISSING_FILE_SIZE, "the server does not tell its size, and a range that goes to the end stands before others")
 	case d.job.OnDemand && total != 0 && !validator.Proof(d.file.Validator):
 		return nil, d.noRandomAccess("its server tells nothing by which its versions could be told apart")
 	}
-	if size := d.layout.size(); size >= 0 {
+	if size := d.layout.Size(); size >= 0 {
 		d.file.Size = &size
 	}
 	return d.open, nil
@@ -218,7 +219,7 @@ func (d *download) outside(total int64) error {
 func (d *download) beyond(total int64) (step, error) {
 	d.reset()
 	d.file.Validator = &bits.Validator{Size: total} // for the size alone
-	if _, ok := layoutOf(d.file.Ranges, total); !ok || d.clip() && d.job.OnDemand {
+	if _, ok := layout.Of(d.file.Ranges, total); !ok || d.clip() && d.job.OnDemand {
 		d.file.Validator = nil
 		return nil, d.outside(total)
 	}

@@ -9,6 +9,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/byterange"
+	"bits/internal/layout"
 	"bits/internal/transport"
 )
 
@@ -96,9 +97,9 @@ func (d *download) following() (byterange.Part, error) {
 // until is the end of what is wanted of a stretch of the remote file, or of what is compared; its start if nothing is.
 func (d *download) until(r bits.Range) int64 {
 	end := max(r.Start, min(r.End, d.again.End))
-	for _, s := range d.layout.local(r) {
-		for _, gap := range missing(&d.file, d.job.OnDemand, s.here()) {
-			end = max(end, s.there(gap).End)
+	for _, s := range d.layout.Local(r) {
+		for _, gap := range layout.Missing(&d.file, d.job.OnDemand, s.Here()) {
+			end = max(end, s.There(gap).End)
 		}
 	}
 	return end
@@ -145,8 +146,8 @@ func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error 
 
 // wants counts what is wanted of n bytes of the remote file.
 func (d *download) wants(at int64, n int) (count int64) {
-	for _, s := range d.layout.local(bits.Range{Start: at, End: at + int64(n)}) {
-		for _, gap := range missing(&d.file, d.job.OnDemand, s.here()) {
+	for _, s := range d.layout.Local(bits.Range{Start: at, End: at + int64(n)}) {
+		for _, gap := range layout.Missing(&d.file, d.job.OnDemand, s.Here()) {
 			count += gap.End - gap.Start
 		}
 	}
@@ -158,12 +159,12 @@ func (d *download) put(b []byte, at int64) error {
 	if err := d.compare(b, at); err != nil {
 		return err
 	}
-	for _, s := range d.layout.local(bits.Range{Start: at, End: at + int64(len(b))}) {
-		for _, gap := range missing(&d.file, d.job.OnDemand, s.here()) {
+	for _, s := range d.layout.Local(bits.Range{Start: at, End: at + int64(len(b))}) {
+		for _, gap := range layout.Missing(&d.file, d.job.OnDemand, s.Here()) {
 			if d.file.Done.Len()+gap.End-gap.Start > d.budget {
 				return d.limit()
 			}
-			from := s.there(gap)
+			from := s.There(gap)
 			if _, err := d.temp.WriteAt(b[from.Start-at:from.End-at], gap.Start); err != nil {
 				return err
 			}
@@ -179,11 +180,11 @@ func (d *download) put(b []byte, at int64) error {
 
 // ended learns the size of a file from its end.
 func (d *download) ended(total int64) error {
-	l, ok := layoutOf(d.file.Ranges, total)
+	l, ok := layout.Of(d.file.Ranges, total)
 	if !ok {
 		return d.fault(hresult.BG_E_INVALID_RANGE, "a range lies outside of its %d bytes", total)
 	}
-	size := l.size()
+	size := l.Size()
 	d.layout, d.file.Size = l, &size
 	return nil
 }

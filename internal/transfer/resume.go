@@ -40,28 +40,28 @@ func (d *download) overlap() {
 		return
 	}
 	d.again = bits.Range{Start: first.Start, End: first.Start}
-	for _, s := range d.layout.local(bits.Range{Start: max(0, first.Start-d.seam), End: first.Start}) {
-		if s.remote+s.length != first.Start {
+	for _, s := range d.layout.Local(bits.Range{Start: max(0, first.Start-d.seam), End: first.Start}) {
+		if s.There(s.Here()).End != first.Start {
 			continue
 		}
-		there := s.here()
+		there := s.Here()
 		for _, gap := range d.file.Done.Gaps(there) {
 			there.Start = gap.End
 		}
-		d.again = s.there(there)
+		d.again = s.There(there)
 	}
 	first.Start = d.again.Start
 }
 
 // compare holds bytes of the remote file against those that were there before the answer.
 func (d *download) compare(b []byte, at int64) error {
-	for _, s := range d.layout.local(bits.Range{Start: at, End: at + int64(len(b))}) {
+	for _, s := range d.layout.Local(bits.Range{Start: at, End: at + int64(len(b))}) {
 		for _, r := range d.before {
-			cut := r.And(s.here())
+			cut := r.And(s.Here())
 			if cut.End <= cut.Start {
 				continue
 			}
-			from := s.there(cut)
+			from := s.There(cut)
 			if equal, err := d.temp.Equal(b[from.Start-at:from.End-at], cut.Start); err != nil {
 				return err
 			} else if !equal {

@@ -24,6 +24,7 @@ import (
 	"bits/internal/content"
 	"bits/internal/contract"
 	"bits/internal/digest"
+	"bits/internal/layout"
 	"bits/internal/login"
 	"bits/internal/remotename"
 	"bits/internal/retry"
@@ -37,6 +38,7 @@ const (
 	// StallTime is how long a transfer waits for the next byte.
 	StallTime    = 60 * time.Second
 	maxRedirects = 10
+	endless      = byterange.Endless // the end of what has no known end
 	maxRestarts  = 10
 	userAgent    = "bits/1 (Background Intelligent Transfer Service)"
 )
@@ -68,7 +70,7 @@ type download struct {
 	own    bool  // the job has a method of its own: nothing but the whole is asked for
 	budget int64 // bytes that the file may have
 
-	layout layout
+	layout layout.Layout
 	ask    bits.Ranges    // of the remote file; none: the whole
 	stream bool           // ask for no range
 	single bool           // ask for one range at a time
@@ -226,7 +228,7 @@ func (d *download) total() int64 {
 func (d *download) request() (step, error) {
 	d.opened = false
 	var ok bool
-	if d.layout, ok = layoutOf(d.file.Ranges, d.total()); !ok {
+	if d.layout, ok = layout.Of(d.file.Ranges, d.total()); !ok {
 		return nil, d.outside(d.total())
 	}
 	next := d.wanted()
@@ -236,11 +238,11 @@ func (d *download) request() (step, error) {
 	header := http.Header{}
 	d.ask, d.again = nil, bits.Range{}
 	if !d.stream && !d.own {
-		most := maxRanges
+		most := layout.MaxRanges
 		if d.single {
 			most = 1
 		}
-		d.ask = d.layout.remote(next, most)
+		d.ask = d.layout.Remote(next, most)
 		d.overlap()
 		if last := &d.ask[len(d.ask)-1]; last.End == d.total() {
 			last.End = endless // to the end, wherever that is now
@@ -262,14 +264,14 @@ func (d *download) request() (step, error) {
 
 // wanted is what is to come next, in the local file; none: all is there that is to be there.
 func (d *download) wanted() []bits.Range {
-	size := d.layout.size()
+	size := d.layout.Size()
 	if d.file.Size != nil {
 		size = *d.file.Size
 	}
 	if size < 0 {
 		size = endless
 	}
-	return wanted(&d.file, d.job.OnDemand, size)
+	return layout.Wanted(&d.file, d.job.OnDemand, size)
 }
 
 func (d *download) do(method string, header http.Header) (*http.Response, error) {

@@ -54,26 +54,18 @@ func (d *download) catchUp(to int64) error {
 
 // unexpected is the error of a remote file that is not as large as its owner knows; nil if it is, or nobody knows.
 func (d *download) unexpected(size int64) error {
-	least, most := int64(0), int64(endless)
-	if p := d.file.Pieces; p != nil {
-		most = p.Length * int64(len(p.Hashes))
-		least = most - p.Length + 1
+	if why := content.Unexpected(&d.file, size); why != "" {
+		return d.fault(hresult.BG_E_VALIDATION_FAILED, "%s", why)
 	}
-	if e := d.file.Expected; e != nil {
-		least, most = *e, *e
-	}
-	if size < 0 || size >= least && size <= most {
-		return nil
-	}
-	return d.fault(hresult.BG_E_VALIDATION_FAILED, "it has %d bytes, and is to have %d", size, most)
+	return nil
 }
 
 // verify compares the digests of a file that is there, and says what to do if it is not what it should be; nil: it is.
 func (d *download) verify() (step, error) {
-	if err := d.checkLast(); err != nil {
+	size := *d.file.Size
+	if err := d.checkPieces(bits.Range{Start: size - 1, End: size}); err != nil { // where the last one ends may not have been known
 		return nil, err
 	}
-	size := *d.file.Size
 	if !d.sum.Has(d.named()) { // another source has told one more
 		d.sum = digest.Run(d.named(), d.sum.State(), size)
 	}
@@ -91,10 +83,8 @@ func (d *download) verify() (step, error) {
 	if err == nil || d.file.Ranges != nil {
 		return nil, nil
 	}
-	for i := range d.pieces() { // bytes that went bad on the disk since
-		if perr := d.checkPiece(i); perr != nil {
-			return nil, perr
-		}
+	if perr := d.checkPieces(bits.Range{End: size}); perr != nil { // bytes that went bad on the disk since
+		return nil, perr
 	}
 	return d.reject(err)
 }
@@ -146,55 +136,23 @@ func (d *download) discard() error {
 	return err
 }
 
-func (d *download) pieces() int {
-	if d.file.Pieces == nil {
-		return 0
-	}
-	return len(d.file.Pieces.Hashes)
-}
-
-// checkPieces looks at the pieces that a stretch has made whole.
-func (d *download) checkPieces(r bits.Range) error {
-	if d.file.Pieces == nil {
-		return nil
-	}
-	for i := int(r.Start / d.file.Pieces.Length); i < d.pieces() && int64(i)*d.file.Pieces.Length < r.End; i++ {
-		if err := d.checkPiece(i); err != nil {
-			return err
+// checkPieces looks at the pieces of which a stretch has brought something, if they are there. The bad ones are taken out of what is there.
+func (d *download) checkPieces(r bits.Range) (fault error) {
+	for {
+		bad, err := digest.BadPiece(&d.file, r, d.temp)
+		if err != nil {
+			return tempfile.Error(err, "read", d.file.Temporary)
+		} else if bad == nil {
+			return fault
 		}
+		var rest bits.Ranges
+		for _, s := range d.file.Done {
+			rest = rest.Add(s.And(bits.Range{End: bad.Start})).Add(s.And(bits.Range{Start: bad.End, End: endless}))
+		}
+		d.file.Done = rest
+		d.sum.Rewind(bad.Start)
+		e := d.fault(hresult.BG_E_VALIDATION_FAILED, "the %s of the bytes from %d to %d is %s, and should be %s", d.file.Pieces.Algorithm, bad.Start, bad.End-1, bad.Got, bad.Want)
+		e.Err, e.Hint = errPiece, "what is good of the file is kept: resume the job to fetch the rest"
+		fault = e
 	}
-	return nil
-}
-
-// checkLast looks at the last piece once more: its end may not have been known.
-func (d *download) checkLast() error {
-	if n := d.pieces(); n > 0 {
-		return d.checkPiece(n - 1)
-	}
-	return nil
-}
-
-// checkPiece looks at a piece if all of it is there. A bad one is taken out of what is there.
-func (d *download) checkPiece(i int) error {
-	p := d.file.Pieces
-	r := digest.PieceAt(p, i, d.file.Size)
-	if r.End <= r.Start || len(d.file.Done.Gaps(r)) > 0 {
-		return nil
-	}
-	got, err := digest.OfPiece(p, r, d.temp)
-	if err != nil {
-		return tempfile.Error(err, "read", d.file.Temporary)
-	}
-	if got == p.Hashes[i] {
-		return nil
-	}
-	var rest bits.Ranges
-	for _, s := range d.file.Done {
-		rest = rest.Add(s.And(bits.Range{End: r.Start})).Add(s.And(bits.Range{Start: r.End, End: endless}))
-	}
-	d.file.Done = rest
-	d.sum.Rewind(r.Start)
-	e := d.fault(hresult.BG_E_VALIDATION_FAILED, "the %s of the bytes from %d to %d is %s, and should be %s", p.Algorithm, r.Start, r.End-1, got, p.Hashes[i])
-	e.Err = errPiece
-	return e.WithHint("what is good of the file is kept: resume the job to fetch the rest")
 }

@@ -1,4 +1,4 @@
-package transfer
+package layout
 
 import (
 	"testing"
@@ -45,17 +45,17 @@ func FuzzLayout(f *testing.F) {
 				bytes = append(bytes, r.Offset+i)
 			}
 		}
-		l, ok := layoutOf(m.ranges, m.total)
+		l, ok := Of(m.ranges, m.total)
 		if ok != inside {
 			t.Fatalf("%+v: %v", m, ok)
 		}
 		if !ok {
 			return
 		}
-		if l.size() != int64(len(bytes)) {
-			t.Fatalf("%+v: %d bytes", m, l.size())
+		if l.Size() != int64(len(bytes)) {
+			t.Fatalf("%+v: %d bytes", m, l.Size())
 		}
-		for _, s := range l.local(bits.Range{Start: int64(from), End: int64(from) + int64(n)}) {
+		for _, s := range l.Local(bits.Range{Start: int64(from), End: int64(from) + int64(n)}) {
 			for i := range s.length {
 				if at := s.remote + i; at < int64(from) || at >= int64(from)+int64(n) || bytes[s.local+i] != at {
 					t.Fatalf("%+v: %+v", m, s)
@@ -63,9 +63,9 @@ func FuzzLayout(f *testing.F) {
 			}
 		}
 		file := bits.File{Done: bits.Ranges(nil).Add(bits.Range{Start: int64(from), End: int64(from) + int64(n)})}
-		asked := l.remote(wanted(&file, false, l.size()), maxRanges)
+		asked := l.Remote(Wanted(&file, false, l.Size()), MaxRanges)
 		for i, at := range bytes {
-			if there := int64(i) >= int64(from) && int64(i) < int64(from)+int64(n); there == (len(asked.Gaps(bits.Range{Start: at, End: at + 1})) == 0) && len(m.ranges) <= maxRanges/2 {
+			if there := int64(i) >= int64(from) && int64(i) < int64(from)+int64(n); there == (len(asked.Gaps(bits.Range{Start: at, End: at + 1})) == 0) && len(m.ranges) <= MaxRanges/2 {
 				t.Fatalf("%+v: byte %d is there: %v; asked for %v", m, at, there, asked)
 			}
 		}
@@ -84,7 +84,7 @@ func TestWanted(t *testing.T) {
 		want     string
 	}{
 		{"the rest", bits.FileDetails{}, false, size, "bytes=0-9,20-99"},
-		{"without an end", bits.FileDetails{}, false, endless, "bytes=0-9,20-"},
+		{"without an end", bits.FileDetails{}, false, byterange.Endless, "bytes=0-9,20-"},
 		{"requested", bits.FileDetails{Requested: bits.Ranges{{Start: 15, End: 25}, {Start: 50, End: 51}}}, false, size, "bytes=20-24,50-50"},
 		{"requested, all there", bits.FileDetails{Requested: bits.Ranges{{Start: 15, End: 20}}}, false, size, "bytes=0-9,20-99"},
 		{"position", bits.FileDetails{Position: 30}, false, size, "bytes=30-99"},
@@ -96,8 +96,8 @@ func TestWanted(t *testing.T) {
 		{"on demand, nothing", bits.FileDetails{}, true, size, "bytes="},
 	} {
 		f := bits.File{Done: done, FileDetails: c.file}
-		l, _ := layoutOf(nil, c.size)
-		if got := byterange.Header(l.remote(wanted(&f, c.onDemand, c.size), maxRanges)); got != c.want {
+		l, _ := Of(nil, c.size)
+		if got := byterange.Header(l.Remote(Wanted(&f, c.onDemand, c.size), MaxRanges)); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 		if got := Wants(&f, c.onDemand); got != (c.want != "bytes=") {

@@ -340,6 +340,7 @@ type Spec struct {
 	Properties  map[string]RawMessage `json:"properties,omitempty"`
 	Umask       *uint32               `json:"umask,omitempty"` // absent: 077
 	Environment map[string]string     `json:"environment,omitempty"`
+	Credentials []Credential          `json:"credentials,omitempty"` // as SetCredentials takes them
 	Resume      bool                  `json:"resume,omitempty"`
 }
 

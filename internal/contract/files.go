@@ -37,6 +37,11 @@ func NewJob(spec bits.Spec, by Caller) (*bits.Job, error) {
 	if _, err := Set(j, spec.Properties); err != nil {
 		return nil, err
 	}
+	for _, c := range spec.Credentials {
+		if _, err := setCredential(j, nil, c, by); err != nil {
+			return nil, err
+		}
+	}
 	return j, Add(j, spec.Files, by)
 }
 

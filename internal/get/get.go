@@ -35,6 +35,7 @@ type options struct {
 	detach, keep, force, dry, giveUpGiven              bool
 	giveUp                                             time.Duration
 	groups                                             []group
+	logins                                             *logins
 }
 
 // group is a set of flags of one subject, which become properties of the jobs.
@@ -45,7 +46,8 @@ type group interface {
 
 // Command is the command get.
 func Command(a *console.App) *cobra.Command {
-	o := options{groups: []group{&trust{}}}
+	o := options{logins: &logins{}}
+	o.groups = []group{o.logins, &trust{}}
 	cmd := &cobra.Command{
 		Use:   "get URL...",
 		Short: "Fetch files",
@@ -251,7 +253,7 @@ func (f *fetch) begin(ctx context.Context, t targets.Target, other *bits.Job) (j
 		name = filepath.Base(t.Path)
 	}
 	spec := bits.Spec{
-		ID: bits.NewID(), DisplayName: progress.Cut(name, bits.MaxDisplayName), Properties: f.properties, Resume: f.judge == nil,
+		ID: bits.NewID(), DisplayName: progress.Cut(name, bits.MaxDisplayName), Properties: f.properties, Credentials: f.logins.credentials, Resume: f.judge == nil,
 		Files: []bits.FileSpec{{RemoteName: t.URL, LocalName: t.Path}},
 	}
 	if other != nil {
@@ -297,6 +299,11 @@ func (f *fetch) join(ctx context.Context, j *bits.Job) error {
 	if j.AutoComplete {
 		if err := f.Client.Set(ctx, j.ID, changes); err != nil {
 			return err
+		}
+		for _, c := range f.logins.credentials {
+			if err := f.Client.SetCredentials(ctx, j.ID, c); err != nil {
+				return err
+			}
 		}
 	}
 	if f.judge == nil && (j.State == bits.StateSuspended || j.State == bits.StateError || j.State == bits.StateTransientError) {

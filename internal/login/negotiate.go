@@ -58,11 +58,11 @@ func (n *negotiateLogin) next(ctx context.Context, _ Challenge, d demand) (strin
 	select {
 	case r := <-got:
 		if r.err != nil {
-			return "", fmt.Errorf("Kerberos: %s", tidy(r.err))
+			return "", fmt.Errorf("no ticket of Kerberos: %s", tidy(r.err))
 		}
 		return "Negotiate " + base64.StdEncoding.EncodeToString(r.token), nil
 	case <-ctx.Done():
-		return "", fmt.Errorf("Kerberos: no ticket came for %s", kdcTime)
+		return "", fmt.Errorf("no ticket of Kerberos came for %s", kdcTime)
 	}
 }
 

@@ -259,9 +259,9 @@ type FileDetails struct {
 	Made      bool        `json:"made,omitempty"`      // in high-performance mode: what is under the local name is the job's own
 
 	Content
-	Source   string            `json:"source,omitempty"`             // the mirror that it comes from; empty: the remote name
-	Dropped  []string          `json:"dropped,omitempty"`            // sources that gave bad content: they are not asked again
-	Blended  bool              `json:"blended,omitempty"`            // it comes from several sources
+	Source  string   `json:"source,omitempty"`  // the mirror that it comes from; empty: the remote name
+	Dropped []string `json:"dropped,omitempty"` // sources that gave bad content: they are not asked again
+	Blended bool     `json:"blended,omitempty"` // it comes from several sources
 }
 
 // Content is what is known beforehand of the content of a file, and where else the same content is.

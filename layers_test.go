@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"bits"},
 	{"bits/internal/remotename", "bits/internal/digest"},
 	{"bits/internal/content"},
-	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy", "bits/internal/metalink"},
+	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy", "bits/internal/metalink", "bits/internal/joblog"},
 	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/store", "bits/internal/notify", "bits/internal/start"},
 	{"bits/internal/access", "bits/internal/login", "bits/internal/layout"},
 	{"bits/client", "bits/internal/transport", "bits/internal/progress"},
@@ -32,7 +32,7 @@ var layers = [][]string{
 	{"bits/internal/cli"},
 	{"bits/internal/program", "bits/cmd/bits"},
 	{"bits/client/bitstest"},
-	{"bits/tests", "bits/tests/conformance", "bits/bench"},
+	{"bits/tests", "bits/tests/conformance", "bits/tests/splice", "bits/bench"},
 }
 
 // lean lists what may be imported, near or far, by packages that other programs import.

@@ -162,28 +162,6 @@ func TestTemporaryFileRemovedWhileAsking(t *testing.T) {
 	}
 }
 
-// After a reported redirect a retry goes to the other server, and the login does not.
-func TestReportedRedirectKeepsTheLogin(t *testing.T) {
-	t.Parallel()
-	s, o, other := bitstest.Start(t), bitstest.NewOrigin(t), bitstest.NewOrigin(t)
-	o.Page("/f", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.Plain+"/g", http.StatusFound) })
-	n, seen := 0, []string{}
-	other.Page("/g", func(w http.ResponseWriter, r *http.Request) {
-		if seen = append(seen, r.Header.Get("Authorization")+r.Header.Get("X-Mine")); n == 2 {
-			w.Write([]byte("x"))
-			return
-		}
-		n++
-		cut(make([]byte, 500), 500)(w, r)
-	})
-	job := s.NewJob(with(o.Trust(), "security_flags", bits.RedirectReport, "custom_headers", "Authorization: secret\r\nX-Mine: 1\r\n"), o.Plain+"/f")
-	bitstest.Must(t, s.Resume(ctx, job.ID))
-	now := s.Await(job.ID, bits.StateTransferred)
-	if strings.Join(seen, " ") != "1 1 1" || now.Files[0].RemoteName != other.Plain+"/g" || now.Files[0].Original != o.Plain+"/f" {
-		t.Errorf("the other server saw %q; %s, at first %s", seen, now.Files[0].RemoteName, now.Files[0].Original)
-	}
-}
-
 // A file that is added to a TRANSFERRED job is not dropped because the job completes by itself.
 func TestAddedFileIsNotDropped(t *testing.T) {
 	t.Parallel()

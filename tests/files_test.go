@@ -25,14 +25,19 @@ import (
 // real are the servers of these tests: the URL of their files, and how to put one there.
 func real(t *testing.T) map[string]func(name string, data []byte, at time.Time) string {
 	t.Helper()
-	p, q := program.Port(t), program.Port(t)
+	p, q, r := program.Port(t), program.Port(t), program.Port(t)
 	n := program.StartNginx(t, p, fmt.Sprintf("server { listen 127.0.0.1:%d; }", p))
 	n.Kill()
 	n.Configure(fmt.Sprintf("server { listen 127.0.0.1:%d; location /plain/ { alias %s/www/; etag off; } location /slow/ { alias %s/www/; limit_rate 2m; } }", p, n.Dir, n.Dir))
 	n.Start()
-	a := program.StartApache(t, q, "<Location /plain/>\nFileETag None\n</Location>\n")
-	bitstest.Must(t, os.Symlink(".", filepath.Join(a.Dir, "www", "plain")))
+	a := program.StartApache(t, q, "<Location /plain/>\nFileETag None\n</Location>\nLoadModule ratelimit_module /usr/lib/apache2/modules/mod_ratelimit.so\nLoadModule env_module /usr/lib/apache2/modules/mod_env.so\n<Location /slow/>\nSetOutputFilter RATE_LIMIT\nSetEnv rate-limit 2048\n</Location>\n")
+	bitstest.Must(t, os.Symlink(".", filepath.Join(a.Dir, "www", "plain")), os.Symlink(".", filepath.Join(a.Dir, "www", "slow")))
+	l := program.StartLighttpd(t, r, "mimetype.assign = ( \"\" => \"application/octet-stream\" )")
 	return map[string]func(string, []byte, time.Time) string{
+		"lighttpd": func(name string, data []byte, at time.Time) string {
+			l.FileAt(name, data, at)
+			return fmt.Sprintf("http://127.0.0.1:%d/", r)
+		},
 		"nginx": func(name string, data []byte, at time.Time) string {
 			n.FileAt(name, data, at)
 			return fmt.Sprintf("http://127.0.0.1:%d/", p)

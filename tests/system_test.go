@@ -197,6 +197,7 @@ func TestSystemCallsByUsers(t *testing.T) {
 		"DELETE " + validation:                   {"", 0, unknown, denied},
 		"POST " + validation + "/{question}":     {`{"registration":"x","hresult":"0x0"}`, hresult.BG_E_INVALID_STATE, unknown, denied},
 		"GET /events":                            {},
+		"GET /jobs/{job}/log":                    {"", 0, unknown, denied},
 		"GET /jobs/{job}/properties/{name}":      {"", 0, unknown, 0},
 		"POST /jobs/{job}/replace-remote-prefix": {`{"old":"a","new":"b"}`, 0, unknown, denied},
 		"POST /jobs/{job}/set-credentials":       {`{"target":"SERVER","scheme":"BASIC","user":"u","password":"p"}`, 0, unknown, denied},

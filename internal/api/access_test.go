@@ -132,7 +132,7 @@ func TestAccess(t *testing.T) {
 			}},
 			{"another user", me, other, func() hresult.Code { return hresult.BG_E_NOT_FOUND }},
 			{"an administrator", admin, other, func() hresult.Code {
-				if rt.access == owns {
+				if rt.access == owns || rt.access == kept {
 					return hresult.E_ACCESSDENIED
 				}
 				return allowed[key]

@@ -48,12 +48,13 @@ const (
 	owns                 // the owner of the job alone
 	admin                // administrators, and the owner
 	takes                // administrators, not even the owner
+	kept                 // the owner of the job alone, and also of one that the queue has forgotten
 )
 
 // accessNames says it to people.
 var accessNames = map[access]string{
 	anyone: "anyone", stops: "the user of the service, administrators", reads: "owner, administrators", owns: "owner",
-	admin: "owner, administrators", takes: "administrators",
+	admin: "owner, administrators", takes: "administrators", kept: "owner",
 }
 
 type route struct {
@@ -93,6 +94,7 @@ func init() {
 		{"POST", "/jobs/{job}/notify-interface/{notification}", owns, "What the callback returned for a notification.", returned(notify.Notifications, "notification"), nil},
 		{"GET", "/events", anyone, "The caller's events, one JSON object a line: from number since on, or from the present state. job=ID: of one job. follow=false: only what is there.", (*call).events, []string{"since", "job", "follow=true,false"}},
 	}
+	routes = append(routes, route{"GET", "/jobs/{job}/log", kept, "The log of the job, one JSON object a line: what is kept of it, also when the job is forgotten; {job} may then be the unique begin of its id. from=N: only the lines after the number N. follow=true: and what comes, until the job is final.", (*call).log, []string{"from", "follow=true,false"}})
 	for _, o := range contract.Operations() {
 		path := "/jobs/{job}/"
 		if o.File {
@@ -175,7 +177,9 @@ func (c *call) serve(rt route) (any, error) {
 // A job that the caller must not know of does not exist for him.
 func (c *call) find(id string, a access) error {
 	j, err := c.Queue.Get(id)
-	if err != nil {
+	if err != nil && a == kept {
+		return c.kept(id, err)
+	} else if err != nil {
 		return err
 	}
 	switch own := j.Owner == c.peer.Owner; {
@@ -184,7 +188,7 @@ func (c *call) find(id string, a access) error {
 	case own:
 		c.job, c.Queue = j.ID, c.Queue.For(j.Owner)
 		return nil
-	case c.peer.Admin && a != owns:
+	case c.peer.Admin && a != owns && a != kept:
 		c.job = j.ID
 		return nil
 	case c.peer.Admin:

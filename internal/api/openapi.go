@@ -10,6 +10,7 @@ import (
 
 	"bits"
 	"bits/internal/contract"
+	"bits/internal/joblog"
 	"bits/internal/wire"
 )
 
@@ -31,6 +32,7 @@ var bodies = map[string]body{
 	"PATCH /jobs/{job}":                         {object{}, bits.Job{}},
 	"POST /jobs/{job}/files":                    {wire.Files{}, bits.Job{}},
 	"GET /events":                               answers(wire.Event{}),
+	"GET /jobs/{job}/log":                       answers(joblog.Line{}),
 	"POST " + validation:                        {wire.SetValidation{}, wire.ValidationItem{}},
 	"POST " + validation + "/{question}":        {wire.Verdict{}, wire.Result{}},
 	"POST " + notifications:                     {wire.SetNotify{}, wire.NotificationItem{}},
@@ -47,7 +49,7 @@ type body struct{ in, out any }
 func answers(out any) body { return body{nil, out} }
 
 // streams are the calls whose answer is one JSON object a line.
-var streams = map[string]bool{"GET /events": true, "POST " + validation: true, "POST " + notifications: true}
+var streams = map[string]bool{"GET /events": true, "GET /jobs/{job}/log": true, "POST " + validation: true, "POST " + notifications: true}
 
 // events are the bodies of events, which the document describes beside the calls.
 var events = []any{wire.StateEvent{}, bits.JobProgress{}}

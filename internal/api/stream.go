@@ -169,7 +169,7 @@ func (c *call) events() (any, error) {
 		return streamed{}, nil
 	}
 	for _, j := range present {
-		body, err := json.Marshal(wire.StateEvent{State: j.State, Error: j.Error})
+		body, err := json.Marshal(wire.StateOf(j))
 		if err != nil || out.write(wire.Event{At: time.Now(), Job: j.ID, Kind: wire.KindState, Body: body}) != nil {
 			return streamed{}, nil
 		}

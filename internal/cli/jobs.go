@@ -183,8 +183,11 @@ it has. The exit code is 0 if all have all the files they were made for, else th
 				}
 				ids = append(ids, j.ID)
 			}
+			began := time.Now()
 			return a.Each(ctx, ids, func(j *bits.Job) error {
+				end := a.Trace(ctx, began, j.ID)
 				j, err := a.Settled(ctx, j.ID)
+				end()
 				if err != nil {
 					return err
 				}
@@ -198,11 +201,15 @@ it has. The exit code is 0 if all have all the files they were made for, else th
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "wait no longer than this; 0: for ever")
+	a.verbose(cmd, traced)
 	return cmd
 }
 
+// traced is what -v does in commands that wait.
+const traced = "print connections and the heads of requests and answers to standard error, as curl does; secrets are hidden"
+
 func (a app) watchCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "watch [JOB]", Short: "Print what happens to the jobs, or to one, until Ctrl-C or its end", Args: console.Arguments(cobra.MaximumNArgs(1)),
 		Long: `Print each state that the jobs, or one of them, enter, and how far they are: into a file or a pipe at most every five seconds.
 With --json every event of the local API is printed.`,
@@ -218,6 +225,9 @@ With --json every event of the local API is printed.`,
 					return err
 				}
 				id = j.ID
+				defer a.Trace(ctx, time.Now(), id)()
+			} else if a.Verbose {
+				return console.Usagef("-v goes with the name of a job")
 			}
 			since := int64(client.Now)
 			shown := map[string]time.Time{} // the last progress of each job that was printed
@@ -242,6 +252,8 @@ With --json every event of the local API is printed.`,
 			})
 		},
 	}
+	a.verbose(cmd, traced)
+	return cmd
 }
 
 // watchEvery is the time between two lines of progress of a job in a log.
@@ -250,8 +262,7 @@ const watchEvery = 5 * time.Second
 // happened prints an event and reports whether it ends the job.
 func (a app) happened(e client.Event) (final bool, err error) {
 	var body struct {
-		State bits.State     `json:"state"`
-		Error *bits.JobError `json:"error"`
+		wire.StateEvent
 		bits.JobProgress
 	}
 	if err := json.Unmarshal(e.Body, &body); err != nil {
@@ -270,7 +281,9 @@ func (a app) happened(e client.Event) (final bool, err error) {
 		return false, err
 	}
 	text := ""
-	if body.Error != nil {
+	if body.State == bits.StateTransientError && body.Error != nil {
+		text = ": " + progress.Clean(progress.Retry(body.Error, body.Failures, body.NextRetry))
+	} else if body.Error != nil {
 		text = fmt.Sprintf(": %s (%s %s)", progress.Clean(body.Error.Message), body.Error.Code, body.Error.Name)
 	}
 	_, err = fmt.Fprintf(a.Out, "%s %s %s%s\n", at, e.Job[:8], body.State, text)

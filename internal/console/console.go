@@ -47,7 +47,9 @@ type App struct {
 	Client client.Client
 	JSON   bool
 	Quiet  bool
-	Bars   atomic.Pointer[progress.Bars] // on the terminal now, if there are any
+
+	Verbose bool                          // what happens is printed to Err, or more of it to Out
+	Bars    atomic.Pointer[progress.Bars] // on the terminal now, if there are any
 }
 
 // Output is standard output.
@@ -157,11 +159,7 @@ func (a *App) Note(format string, args ...any) {
 	if a.Quiet {
 		return
 	}
-	if b := a.Bars.Load(); b != nil {
-		b.Note(format, args...)
-		return
-	}
-	fmt.Fprintf(a.Err, format+"\n", args...)
+	a.above(format, args...)
 }
 
 // Print writes a result as one line of JSON.

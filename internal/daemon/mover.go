@@ -16,6 +16,7 @@ import (
 	"bits/hresult"
 	"bits/internal/access"
 	"bits/internal/certcheck"
+	"bits/internal/joblog"
 	"bits/internal/layout"
 	"bits/internal/login"
 	"bits/internal/notify"
@@ -52,23 +53,27 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	find := proxy.FromEnvironment(environment)
+	var current atomic.Pointer[bits.File] // the file being transferred when a connection is opened
+	number := func() int { return current.Load().Number }
+	current.Store(&bits.File{Number: -1})
+	find := loggedProxies(run, number, proxy.FromEnvironment(environment))
 	// Reading the authorities takes longer than a small file, so it waits for the first certificate.
 	policy := sync.OnceValues(func() (certcheck.Policy, error) {
 		roots, err := roots(job)
 		return certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: find}, err
 	})
-	var current atomic.Pointer[bits.File] // the file being transferred when a connection is opened
-	origin := func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
+	origin := logged(run, number, func(ctx context.Context, endpoint string, cs tls.ConnectionState) (string, error) {
 		p, err := policy()
 		if err != nil {
-			return err
+			return byRules, err
 		}
-		check := certcheck.Check{Policy: p, Job: job.ID, Required: job.ValidatorRequired, Memory: run, Asker: asker{m.hub}}
+		j := &judged{run, asker{m.hub}, byRules}
+		check := certcheck.Check{Policy: p, Job: job.ID, Required: job.ValidatorRequired, Memory: j, Asker: j}
 		f := current.Load()
-		return check.Connection(ctx, endpoint, cs, f.Number, f.RemoteName)
-	}
-	outer := func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
+		err = check.Connection(ctx, endpoint, cs, f.Number, f.RemoteName)
+		return j.by, err
+	})
+	outer := logged(run, number, func(ctx context.Context, endpoint string, cs tls.ConnectionState) (string, error) {
 		host, _, err := net.SplitHostPort(endpoint)
 		var p certcheck.Policy
 		if err == nil {
@@ -78,16 +83,16 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 			_, err = p.Verify(ctx, host, cs.PeerCertificates)
 		}
 		if err != nil {
-			return bits.Errorf(hresult.ERROR_WINHTTP_SECURE_FAILURE_PROXY, "cannot use the proxy: %w", err).In(bits.ContextRemoteFile)
+			return byRules, bits.Errorf(hresult.ERROR_WINHTTP_SECURE_FAILURE_PROXY, "cannot use the proxy: %w", err).In(bits.ContextRemoteFile)
 		}
-		return nil
-	}
+		return byRules, nil
+	})
 	logins := login.Of(job)
 	defer logins.Close()
 	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find, Logins: func(via *url.URL) transport.Answerer { return logins.Proxy(via) }})
 	defer t.Close()
 	defer m.nets.follow(run, t)()
-	client := transfer.Client(login.RoundTripper{Login: logins, Base: t}, job)
+	client := transfer.Client(login.RoundTripper{Login: logins, Base: legs{joblog.Trips{RoundTripper: t, Log: run, File: number}, t}}, job)
 	for {
 		f, ok := run.Next(func(f *bits.File) bool { return layout.Wants(f, job.OnDemand) })
 		if !ok {
@@ -104,6 +109,14 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		}
 	}
 }
+
+// legs logs each leg of a login too.
+type legs struct {
+	joblog.Trips
+	t *transport.Transport
+}
+
+func (l legs) HTTP1(u *url.URL) { l.t.HTTP1(u) }
 
 // unfinished is the number of the first file that is not there yet, -1 if there is none.
 func unfinished(j *bits.Job) int {

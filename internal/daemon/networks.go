@@ -51,7 +51,7 @@ func (n *networks) follow(run *queue.Run, c connections) (forget func()) {
 // watch watches until the context ends. Where the system cannot be watched, jobs have their timers.
 func (n *networks) watch(ctx context.Context) {
 	if netmon.Online() { // one may have come while the service did not run
-		n.queue.Arrived(func(c hresult.Code) bool { return c == hresult.BG_E_NETWORK_DISCONNECTED })
+		n.queue.Arrived(func(e *bits.JobError) bool { return e.Code == hresult.BG_E_NETWORK_DISCONNECTED })
 	}
 	if err := netmon.Watch(ctx, n.changed); err != nil {
 		n.log.Warn("the networks of this machine cannot be watched", "why", err)
@@ -78,7 +78,7 @@ func (n *networks) changed(c netmon.Change) {
 	}
 	switch {
 	case c.Arrived:
-		n.queue.Arrived(func(hresult.Code) bool { return true })
+		n.queue.Arrived(func(*bits.JobError) bool { return true })
 	case c.Again:
 		n.queue.Arrived(retry.Unanswered)
 	}

@@ -30,6 +30,8 @@ func (c connected) From(is func(netip.Addr) bool) bool { return c.from.IsValid()
 func TestChangedNetworks(t *testing.T) {
 	lan, wifi := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
 	status503 := bits.Errorf(hresult.FromHTTPStatus(503), "cannot fetch it: it is busy").In(bits.ContextRemoteFile)
+	later := bits.Errorf(hresult.FromHTTPStatus(503), "cannot fetch it: it is busy").In(bits.ContextRemoteFile)
+	later.After = 60
 	timeout := bits.Errorf(hresult.ERROR_WINHTTP_TIMEOUT, "cannot fetch it: no answer").In(bits.ContextRemoteFile)
 	for name, c := range map[string]struct {
 		from   netip.Addr // of its connection; none: it dials
@@ -51,6 +53,7 @@ func TestChangedNetworks(t *testing.T) {
 		"it had failed, and slept":              {fails: timeout, change: netmon.Change{Online: true, Slept: true}, runs: 1, state: bits.StateTransientError},
 		"arrival, after no answer":              {fails: timeout, change: netmon.Change{Online: true, Arrived: true}, runs: 2, state: bits.StateTransferring},
 		"arrival, after 503":                    {fails: status503, change: netmon.Change{Online: true, Arrived: true}, runs: 2, state: bits.StateTransferring},
+		"arrival, after 503 and Retry-After":    {fails: later, change: netmon.Change{Online: true, Arrived: true}, runs: 1, state: bits.StateTransientError},
 		"again, after no answer":                {fails: timeout, change: netmon.Change{Online: true, Again: true}, runs: 2, state: bits.StateTransferring},
 		"again, after 503":                      {fails: status503, change: netmon.Change{Online: true, Again: true}, runs: 1, state: bits.StateTransientError},
 		"again, while it runs":                  {from: lan, change: netmon.Change{Online: true, Again: true}, runs: 1, state: bits.StateTransferring},
@@ -134,10 +137,10 @@ func TestDisconnectedAndNoEvent(t *testing.T) {
 		if _, err := q.Create(contract.Caller{Owner: ipc.Self().Owner}, bits.Spec{Resume: true, Files: []bits.FileSpec{{RemoteName: "http://origin/x", LocalName: filepath.Join(dir, "x")}}}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(24 * time.Hour)
+		time.Sleep(6 * time.Hour)
 		synctest.Wait()
-		if len(at) < 100 || len(at) > 160 || at[1] != 5 || at[2] != 15 || at[3] != 35 {
-			t.Errorf("%d tries in a day, at %v", len(at), at[:min(5, len(at))])
+		if len(at) < 36 || len(at) > 44 || at[1] != 5 || at[2] != 15 || at[3] != 35 {
+			t.Errorf("%d tries in six hours, at %v", len(at), at[:min(5, len(at))])
 		}
 		cancel()
 		<-done

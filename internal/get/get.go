@@ -47,7 +47,7 @@ type group interface {
 // Command is the command get.
 func Command(a *console.App) *cobra.Command {
 	o := options{logins: &logins{}}
-	o.groups = []group{o.logins, &trust{}}
+	o.groups = []group{o.logins, &trust{}, &verbose{}}
 	cmd := &cobra.Command{
 		Use:   "get URL...",
 		Short: "Fetch files",
@@ -93,6 +93,7 @@ type fetch struct {
 	judge      *judge.Command // nil: the jobs need none
 	attached   []*client.Validation
 	jobs       []*bits.Job
+	began      time.Time
 	made       map[string]bool // the jobs that this run has made; the others were there
 }
 
@@ -107,7 +108,7 @@ func run(ctx context.Context, a *console.App, o options, urls []string) error {
 	if err != nil {
 		return err
 	}
-	f := &fetch{App: a, options: o, made: map[string]bool{}}
+	f := &fetch{App: a, options: o, began: time.Now(), made: map[string]bool{}}
 	if f.properties, err = properties(a, o); err != nil {
 		return err
 	}
@@ -358,6 +359,11 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 			fmt.Fprintln(f.Err) // after the ^C of the terminal
 		}
 	}()
+	var ids []string
+	for _, j := range f.jobs {
+		ids = append(ids, j.ID)
+	}
+	defer f.Trace(ctx, f.began, ids...)()
 	said := map[string]hresult.Code{}
 	// look asks for a job, shows it, and strikes it off when it has ended.
 	look := func(id string) error {
@@ -370,6 +376,7 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 			return err
 		}
 		bars.Show(id, job.Progress)
+		bars.Wait(job)
 		over, fault := f.ended(ctx, job)
 		if over {
 			delete(pending, id)

@@ -20,6 +20,8 @@ type WebServer struct {
 	args []string
 	cmd  *exec.Cmd
 	port int
+
+	quiet bool // what it writes to its standard error is of no use
 }
 
 func newWebServer(t testing.TB, port int) WebServer {
@@ -35,7 +37,9 @@ func newWebServer(t testing.TB, port int) WebServer {
 func (s *WebServer) Start() {
 	s.t.Helper()
 	s.cmd = exec.Command(s.args[0], s.args[1:]...)
-	s.cmd.Stderr = os.Stderr
+	if !s.quiet {
+		s.cmd.Stderr = os.Stderr
+	}
 	s.cmd.SysProcAttr = dieWithParent()
 	must(s.t, s.cmd.Start())
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -66,24 +67,33 @@ type Bars struct {
 	out    io.Writer
 	screen *mpb.Progress
 	each   map[string]*mpb.Bar
+	waits  map[string]*atomic.Pointer[bits.Job] // that wait for the next try
 }
 
 // New draws bars for the jobs, if out is a terminal.
 // Nothing at all is printed to a nil writer.
 func New(out io.Writer, jobs []*bits.Job) *Bars {
-	b := &Bars{out: out, each: map[string]*mpb.Bar{}}
+	b := &Bars{out: out, each: map[string]*mpb.Bar{}, waits: map[string]*atomic.Pointer[bits.Job]{}}
 	if out == nil || !Terminal(out) {
 		return b
 	}
 	b.screen = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
 	began := time.Now()
 	for _, j := range jobs {
+		waits := new(atomic.Pointer[bits.Job])
+		b.waits[j.ID] = waits
 		b.each[j.ID] = b.screen.AddBar(0,
 			mpb.PrependDecorators(decor.Name(Clean(Cut(j.DisplayName, 32)), decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(
 				decor.Any(amount, decor.WCSyncSpace),
 				decor.Any(rate(began), decor.WCSyncSpace),
 				decor.Any(remaining(began), decor.WCSyncSpace),
+				decor.Any(func(decor.Statistics) string {
+					if j := waits.Load(); j != nil {
+						return " " + Clean(Brief(Retry(j.Error, j.Failures, j.NextRetry), 60))
+					}
+					return ""
+				}),
 			))
 	}
 	return b
@@ -120,6 +130,18 @@ func remaining(began time.Time) decor.DecorFunc {
 
 // Drawn reports whether there are bars on a terminal.
 func (b *Bars) Drawn() bool { return b.screen != nil }
+
+// Wait shows beside the bar of a job when it is tried again and why, while it waits for that.
+func (b *Bars) Wait(j *bits.Job) {
+	waits := b.waits[j.ID]
+	switch {
+	case waits == nil:
+	case j.State == bits.StateTransientError && j.Error != nil:
+		waits.Store(j)
+	default:
+		waits.Store(nil)
+	}
+}
 
 // Show moves the bar of a job.
 func (b *Bars) Show(id string, p bits.JobProgress) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bits"
+	"bits/internal/retry"
 	"bits/internal/wire"
 )
 
@@ -30,6 +31,9 @@ func Waiting(j *bits.Job) string {
 	if j.Waiting == nil {
 		return ""
 	}
+	if j.State == bits.StateTransientError && j.Error != nil {
+		return Retry(j.Error, j.Failures, j.NextRetry)
+	}
 	text := j.Waiting.Reason
 	if j.Waiting.Code != 0 {
 		text += " (" + j.Waiting.Code.String() + ")"
@@ -38,6 +42,15 @@ func Waiting(j *bits.Job) string {
 		text += "; next try " + until(*j.Waiting.Until)
 	}
 	return text
+}
+
+// Retry says of a job that failed when it is tried again, for which time, and why it failed.
+func Retry(e *bits.JobError, failures int, next *time.Time) string {
+	text := fmt.Sprintf("retry %d", failures)
+	if next != nil {
+		text += " " + until(*next)
+	}
+	return fmt.Sprintf("%s: %s (%s)", text, strings.TrimPrefix(e.Message, "cannot fetch "+e.URL+": "), e.Code)
 }
 
 func until(t time.Time) string {
@@ -94,6 +107,14 @@ func List(w io.Writer, jobs []bits.Job, users bool) error {
 	return table.Flush()
 }
 
+// times says how often a job failed in a row.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times in a row", n)
+}
+
 // Show prints all about a job.
 func Show(w io.Writer, j *bits.Job) {
 	line := func(name, format string, args ...any) {
@@ -114,6 +135,13 @@ func Show(w io.Writer, j *bits.Job) {
 		if e.Hint != "" {
 			line("try", "%s", e.Hint)
 		}
+		line("failed", "%s, %s", e.At.Format(time.RFC3339), times(j.Failures))
+	}
+	if j.State == bits.StateTransientError {
+		if j.NextRetry != nil {
+			line("next try", "%s, %s", j.NextRetry.Format(time.RFC3339), until(*j.NextRetry))
+		}
+		line("gives up", "%s, %s, without progress", retry.Deadline(j).Format(time.RFC3339), until(retry.Deadline(j)))
 	}
 	line("priority", "%s", j.Priority)
 	owner := j.Owner
@@ -146,5 +174,8 @@ func Show(w io.Writer, j *bits.Job) {
 			state = "finished"
 		}
 		line(fmt.Sprintf("file %d", f.Number), "%s -> %s (%s)", f.RemoteName, f.LocalName, state)
+		if given, _, _ := strings.Cut(f.RemoteName, "?"); f.Validator != nil && f.Validator.URL != "" && f.Validator.URL != given {
+			line("  from", "%s", f.Validator.URL)
+		}
 	}
 }

@@ -327,14 +327,15 @@ func (q *Queue) Finish(id string) {
 }
 
 // Arrived queues the jobs in TRANSIENT_ERROR whose error is one of these, without waiting for their timers: a network has come
-// (BG_JOB_STATE_TRANSIENT_ERROR). The back-off of those that had got no answer begins anew.
-func (q *Queue) Arrived(is func(hresult.Code) bool) {
+// (BG_JOB_STATE_TRANSIENT_ERROR). The back-off of those that had got no answer begins anew. A server that has asked for time gets it.
+func (q *Queue) Arrived(is func(*bits.JobError) bool) {
+	now := time.Now()
 	for _, v := range q.Snapshot() {
-		if v.Job.State != bits.StateTransientError || v.Job.Completing || !is(v.Job.Error.Code) {
+		if v.Job.State != bits.StateTransientError || v.Job.Completing || retry.Asked(v.Job.Error, now) || !is(v.Job.Error) {
 			continue
 		}
 		q.observe(v.Job.ID, func(j *bits.Job, _ *store.Change) error {
-			if retry.Unanswered(j.Error.Code) {
+			if retry.Unanswered(j.Error) {
 				j.Failures = 0
 			}
 			j.NextRetry = nil

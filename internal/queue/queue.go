@@ -20,10 +20,12 @@ import (
 	"bits/internal/access"
 	"bits/internal/contract"
 	"bits/internal/ipc"
+	"bits/internal/joblog"
 	"bits/internal/notify"
 	"bits/internal/retry"
 	"bits/internal/store"
 	"bits/internal/tempfile"
+	"bits/internal/wire"
 )
 
 // Kept is how long a final job can still be looked at by its id.
@@ -156,6 +158,7 @@ func (q *Queue) Create(by contract.Caller, spec bits.Spec) (*bits.Job, error) {
 		return nil, err
 	}
 	q.jobs[j.ID] = &entry{job: j}
+	q.log(j, "created")
 	err = q.locked(j.ID, func(j *bits.Job, c *store.Change) error {
 		c.Files = all(j.Files)
 		c.Events = append(c.Events, stateEvent(j))
@@ -316,6 +319,9 @@ func (q *Queue) install(e *entry, j *bits.Job) {
 	if !arrived(e.job, j) {
 		e.changes++
 	}
+	if j.State != e.job.State {
+		q.log(j, joblog.StateText(j))
+	}
 	e.job = j
 	q.hub.Wake()
 }
@@ -340,10 +346,7 @@ func (q *Queue) observed(id string, f func(*bits.Job, *store.Change) error) erro
 }
 
 func stateEvent(j *bits.Job) store.Event {
-	body, err := json.Marshal(struct {
-		State bits.State     `json:"state"`
-		Error *bits.JobError `json:"error,omitempty"`
-	}{j.State, j.Error})
+	body, err := json.Marshal(wire.StateOf(j))
 	if err != nil {
 		panic(err) // strings and numbers only
 	}
@@ -396,6 +399,7 @@ func (q *Queue) Expire() (next time.Time) {
 	if now.Sub(q.pruned) > time.Hour {
 		q.pruned = now
 		q.store.PruneEvents(context.Background(), now.Add(-bits.InactivityTimeout), 100_000)
+		q.store.PruneLogs(context.Background(), now.Add(-joblog.Kept), joblog.MaxTotal)
 	}
 	return next
 }

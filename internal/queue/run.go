@@ -12,6 +12,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/contract"
+	"bits/internal/joblog"
 	"bits/internal/notify"
 	"bits/internal/retry"
 	"bits/internal/store"
@@ -25,6 +26,8 @@ type Run struct {
 	Started time.Time
 
 	q        *Queue
+	job      *bits.Job // as it was when the run began, and what the log hides of it
+	mask     joblog.Mask
 	before   bits.Seconds // that the job has run since Resume, before this run
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -57,11 +60,12 @@ func (q *Queue) Begin(ctx context.Context, id string) (*Run, error) {
 		return nil, err
 	}
 	job := q.jobs[id].job
-	r := &Run{ID: id, Started: time.Now(), q: q, before: job.Active, done: make(chan struct{})}
+	r := &Run{ID: id, Started: time.Now(), q: q, job: job, mask: joblog.MaskOf(job), before: job.Active, done: make(chan struct{})}
 	if job.TransientSince != nil {
 		r.moved.Store(int64(job.TransientSince.Sub(r.Started)))
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	r.Log(joblog.Run, -1, "%s", joblog.BeginText(job, contract.Progress(job)))
 	q.jobs[id].run = r
 	return r, nil
 }
@@ -224,14 +228,15 @@ func (r *Run) End(err error, file int) {
 		q.hub.Wake()
 	}()
 	counts := e.job.State.Running() && !e.job.Completing // else its owner has decided what becomes of the job
-	if !counts && len(r.accepted) == 0 {
-		return
-	}
 	if stopped != nil {
 		var fault *bits.Error // of Abort
 		if err = ErrYield; errors.As(stopped, &fault) {
 			err = fault
 		}
+	}
+	r.Log(joblog.Run, -1, "%s", joblog.EndText(contract.Progress(e.job), time.Since(r.Started), err))
+	if !counts && len(r.accepted) == 0 {
+		return
 	}
 	q.observed(r.ID, func(j *bits.Job, c *store.Change) error {
 		j.Active = r.Active()

@@ -62,8 +62,13 @@ func Delay(j *bits.Job) time.Duration {
 	return delay
 }
 
-// Unanswered reports whether a code says that no server was heard: another network may change that.
-func Unanswered(c hresult.Code) bool { return slices.Contains(unanswered, c) }
+// Asked reports whether a server has asked to be left alone for longer than until now.
+func Asked(e *bits.JobError, now time.Time) bool {
+	return e.At.Add(min(e.RetryAfter.Duration(), maxAfter)).After(now)
+}
+
+// Unanswered reports whether an error says that no server was heard: another network may change that.
+func Unanswered(e *bits.JobError) bool { return slices.Contains(unanswered, e.Code) }
 
 var unanswered = []hresult.Code{
 	hresult.BG_E_NETWORK_DISCONNECTED, hresult.ERROR_WINHTTP_CANNOT_CONNECT, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED,
@@ -101,9 +106,8 @@ func Next(j *bits.Job, f Fault, now time.Time) (at time.Time, again bool) {
 	if f.Code == hresult.BG_E_NETWORK_DISCONNECTED {
 		delay = min(delay, offline<<min(max(j.Failures-1, 0), 16))
 	}
-	at = now.Add(delay)
-	if j.Error != nil && j.Error.RetryAfter > 0 && at.After(Deadline(j)) {
-		at = Deadline(j) // no server holds a job beyond its patience
+	if at = now.Add(delay); at.After(Deadline(j)) {
+		at = Deadline(j) // neither a server nor a delay holds a job beyond its patience, which ends then
 	}
 	return at, true
 }

@@ -26,9 +26,11 @@ import (
 // rig is a queue with a scheduler in virtual time, and a mover that does what the test says.
 type rig struct {
 	*queue.Queue
-	t    *testing.T
-	dir  string
-	move func(ctx context.Context, run *queue.Run) error
+	t   *testing.T
+	dir string
+
+	store *store.Store
+	move  func(ctx context.Context, run *queue.Run) error
 
 	mu    sync.Mutex
 	log   []string // "NAME+" and "NAME-" with the second at which runs begin and end
@@ -50,7 +52,7 @@ func inBubble(t *testing.T, settings scheduler.Settings, test func(*rig)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &rig{Queue: q, t: t, dir: dir, began: time.Now()}
+		r := &rig{Queue: q, t: t, dir: dir, store: s, began: time.Now()}
 		done := make(chan bool)
 		go func() {
 			scheduler.New(q, r.run, settings).Run(ctx)
@@ -201,7 +203,7 @@ func TestRetryAfter(t *testing.T) {
 					return err
 				}
 				job := r.job("a", c.set)
-				time.Sleep(3 * time.Hour)
+				time.Sleep(3 * time.Duration(max(c.want, 200)) * time.Second)
 				if now := r.want(job, c.state); now.Error.RetryAfter != c.after {
 					t.Errorf("recorded: %+v", now.Error)
 				}

@@ -1,4 +1,4 @@
-// Package store keeps jobs, files, checkpoints, events and accepted certificates in SQLite.
+// Package store keeps jobs, files, checkpoints, events, accepted certificates and the logs of jobs in SQLite.
 //
 // A commit is durable when it returns: write-ahead log, synchronous=FULL.
 // There is one connection and so one writer.
@@ -48,6 +48,8 @@ const applicationID = 0x42495453 // "BITS"
 type Store struct {
 	db   *sql.DB
 	seal sealer
+
+	journal journal
 }
 
 // Open opens the database bits.db and the key file of the folder, and makes what is missing.
@@ -79,7 +81,11 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	}
 	db.SetMaxOpenConns(1)
 	s := &Store{db: db, seal: seal}
-	if err := s.migrate(ctx); err != nil {
+	err = s.migrate(ctx)
+	if err == nil {
+		err = s.openLog(ctx)
+	}
+	if err != nil {
 		db.Close()
 		return nil, fail(path, err)
 	}
@@ -102,8 +108,8 @@ func makePrivate(path string) (fresh bool, err error) {
 	return err == nil && info.Size() == 0, err
 }
 
-// Close checkpoints the log and closes the database.
-func (s *Store) Close() error { return s.db.Close() }
+// Close writes the lines of logs that are not written, checkpoints SQLite's log and closes the database.
+func (s *Store) Close() error { return errors.Join(s.writeLog(context.Background()), s.db.Close()) }
 
 func fail(path string, err error) error {
 	var e *bits.Error

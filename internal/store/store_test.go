@@ -52,8 +52,8 @@ func sample() *bits.Job {
 		Files: []bits.File{
 			{Number: 0, RemoteName: "http://a/b", LocalName: "/b", Temporary: "/t", Size: &size, Validator: &bits.Validator{ETag: `"x"`, Size: 1000}, Done: bits.Ranges{{Start: 0, End: 10}, {Start: 20, End: 30}}},
 			{Number: 1, RemoteName: "http://b/c", Original: "http://a/c", LocalName: "/c", Temporary: "/u", Finished: true, Completed: true, ResponseHeaders: "A: b\r\n", Hashing: []byte("h"), Pieces: &bits.Pieces{Algorithm: "sha1", Length: 2, Hashes: []string{"x"}}, FileDetails: bits.FileDetails{
-				Content:  bits.Content{Digests: map[string]string{"sha256": "x"}, Expected: &size, Mirrors: []string{"http://m/c"}},
-				Source: "http://m/c", Dropped: []string{"http://n/c"}, Blended: true,
+				Content: bits.Content{Digests: map[string]string{"sha256": "x"}, Expected: &size, Mirrors: []string{"http://m/c"}},
+				Source:  "http://m/c", Dropped: []string{"http://n/c"}, Blended: true,
 				Ranges: []bits.FileRange{{Offset: 5, Length: bits.ToEOF}}, Requested: bits.Ranges{{Start: 1, End: 2}}, Position: 4, Renamed: true, NoRanges: true, Valid: true, Notice: &bits.Notice{N: 4, Taken: true}, Made: true, Volume: "v"}},
 		},
 		Secrets: bits.Secrets{Credentials: []bits.Credential{{Target: bits.AuthServer, Scheme: bits.Basic, User: &user, Password: &password}},
@@ -280,8 +280,9 @@ var update = flag.Bool("update", false, "write the testdata of this version")
 // Every store that a version wrote opens and keeps its jobs.
 func TestOldStores(t *testing.T) {
 	if *update {
-		os.RemoveAll("testdata/v4")
-		s := open(t, "testdata/v4")
+		os.RemoveAll("testdata/v5")
+		s := open(t, "testdata/v5")
+		s.Log(line("j", 1))
 		save(t, s, sample(), store.Event{At: time.Now(), Job: "j", Owner: "me", Kind: "state", Body: []byte(`{}`)})
 		s.Close()
 	}

@@ -139,6 +139,7 @@ func (d *download) checkWhole() (step, error) {
 	if same {
 		return d.goOn(length)
 	}
+	d.log(begun, "starts over: the server sends the whole file, and it is not proven to be the version that was begun")
 	return d.begin(length)
 }
 
@@ -233,6 +234,7 @@ func (d *download) distrust() (step, error) {
 	if d.strict {
 		return nil, d.fault(hresult.BG_E_INVALID_SERVER_RESPONSE, "asked for %s, it sent %q, %q", byterange.Header(d.ask), d.answer.Header.Get("Content-Type"), d.answer.Header.Get("Content-Range"))
 	}
+	d.log(true, "the answer is refused: it is not what was asked for; asks in a simpler way")
 	var keep bits.Ranges
 	if len(d.ask) > 1 {
 		d.single = true
@@ -264,6 +266,7 @@ func (d *download) changed() (step, error) {
 		}
 		return nil, d.fault(hresult.BG_E_REMOTE_FILE_CHANGED, "it has changed since its first bytes came")
 	}
+	d.log(true, "starts over: the remote file is not the version that was begun")
 	return d.restart(d.fault(hresult.BG_E_REMOTE_FILE_CHANGED, "it changed %d times during the transfer", d.restarts+1))
 }
 

@@ -118,6 +118,8 @@ func (r *record) Answered(headers string) {
 
 func (r *record) Received(int, int64) {}
 
+func (r *record) Log(string, int, string, ...any) {}
+
 func TestExchanges(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(names) < 300 {

@@ -94,6 +94,7 @@ func (d *download) unbind() bool {
 	if !d.strict && !d.job.OnDemand && d.again.End <= enough || d.answer.Header.Get("Accept-Ranges") == "none" {
 		return false
 	}
+	d.log(true, "the whole file came though it is the version that was begun: asks again without If-Range")
 	d.plain = true
 	d.drop()
 	return true
@@ -111,6 +112,7 @@ func (d *download) already(total int64) (step, error) {
 	if err := d.ended(total); err != nil {
 		return nil, err
 	}
+	d.log(true, "nothing is missing, says the server (416)")
 	d.drop()
 	return d.finish, nil
 }

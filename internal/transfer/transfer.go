@@ -24,6 +24,7 @@ import (
 	"bits/internal/content"
 	"bits/internal/contract"
 	"bits/internal/digest"
+	"bits/internal/joblog"
 	"bits/internal/layout"
 	"bits/internal/login"
 	"bits/internal/remotename"
@@ -54,6 +55,8 @@ type Reporter interface {
 	Answered(headers string)
 	// Received tells how many bytes have arrived.
 	Received(file int, n int64)
+	// Log adds a line to the log of the job, without what is secret in it.
+	Log(kind string, file int, format string, args ...any)
 }
 
 // step is one step of a transfer; it returns the next one, nil at the end.
@@ -155,6 +158,7 @@ func (d *download) plan() (step, error) {
 	}
 	content.Start(&d.file)
 	if d.temp == nil || !d.whole() && (d.own || !d.resumable()) {
+		d.log(len(d.file.Done) > 0, "starts over: the temporary file is gone, or nothing proves the version that was begun")
 		d.file.Reset()
 		content.Start(&d.file)
 	}
@@ -253,6 +257,7 @@ func (d *download) request() (step, error) {
 	if d.bound = condition != ""; d.bound {
 		header.Set("If-Range", condition)
 	}
+	d.log(len(d.file.Done) > 0, "goes on with %d bytes that are there, if it is the same version still (If-Range %q)", d.file.Done.Len(), condition)
 	answer, err := d.do(cmp.Or(d.job.HTTPMethod, http.MethodGet), header)
 	if err != nil {
 		return nil, err
@@ -337,6 +342,13 @@ func (d *download) target() string {
 func (d *download) original(name string) {
 	if d.file.Original == "" {
 		d.file.Original = name
+	}
+}
+
+// log tells the owner what was decided about what is there already.
+func (d *download) log(when bool, format string, args ...any) {
+	if when {
+		d.report.Log(joblog.Resume, d.file.Number, format, args...)
 	}
 }
 
@@ -433,5 +445,6 @@ func (d *download) finish() (step, error) {
 		return nil, err
 	}
 	marks := checkpoints{d: d}
+	d.report.Log(joblog.File, d.file.Number, "is whole: %d bytes", *d.file.Size)
 	return nil, marks.record(true)
 }

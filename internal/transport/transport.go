@@ -118,7 +118,8 @@ func New(ctx context.Context, c Config) *Transport {
 	}
 	common(&t.secure)
 	t.secure.ForceAttemptHTTP2 = true
-	t.secure.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: readSize, MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
+	// No larger frames than all servers send: lighttpd (1.4.69) that is told to send slowly falls silent when it may make larger ones.
+	t.secure.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
 	t.secure.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return t.dialSecure(ctx, network, addr, "h2", "http/1.1")
 	}

@@ -181,7 +181,13 @@ type Event struct {
 type StateEvent struct {
 	State bits.State     `json:"state"`
 	Error *bits.JobError `json:"error,omitempty"`
+
+	Failures  int        `json:"failures,omitempty"`   // in a row, without progress
+	NextRetry *time.Time `json:"next_retry,omitempty"` // of TRANSIENT_ERROR
 }
+
+// StateOf is the body for the state that a job is in.
+func StateOf(j *bits.Job) StateEvent { return StateEvent{j.State, j.Error, j.Failures, j.NextRetry} }
 
 // statuses maps codes to HTTP statuses; what is not in it is 400 for a failure.
 // Clients decide on the code only.

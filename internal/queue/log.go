@@ -1,0 +1,18 @@
+package queue
+
+import (
+	"fmt"
+
+	"bits"
+	"bits/internal/joblog"
+)
+
+// log adds a line to the log of a job.
+func (q *Queue) log(j *bits.Job, text string) {
+	q.store.Log(joblog.New(j, joblog.MaskOf(j), joblog.State, -1, text))
+}
+
+// Log adds a line to the log of the job, without what is secret in it; file is -1 if it is about none.
+func (r *Run) Log(kind string, file int, format string, args ...any) {
+	r.q.store.Log(joblog.New(r.job, r.mask, kind, file, fmt.Sprintf(format, args...)))
+}

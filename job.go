@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -150,6 +149,7 @@ type Job struct {
 	OnDemand                    bool             `json:"on_demand_mode"`
 	MaxDownloadSize             *int64           `json:"max_download_size,omitempty"`
 	StoredCredentials           AuthTarget       `json:"use_stored_credentials"`
+	LoginSources                *LoginSources    `json:"login_sources,omitempty"`
 	HTTPMethod                  string           `json:"http_method"`
 	HeadersWriteOnly            bool             `json:"custom_headers_write_only"`
 	HelperTokenFlags            HelperTokenFlags `json:"helper_token_flags"`
@@ -195,11 +195,12 @@ type Secrets struct {
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 }
 
-// environment lists the variables that a job takes from its creator: trust, certificates of his, and proxies.
+// environment lists the variables that a job takes from its creator: trust, certificates of his, proxies and tickets.
 // The environment of the service itself decides nothing.
 var environment = []string{
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CONFIG_HOME",
 	"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+	"KRB5CCNAME", "KRB5_CONFIG", "KRB5_CLIENT_KTNAME",
 }
 
 // Environment returns the variables that a job takes from its creator, with the values that lookup finds.
@@ -344,6 +345,7 @@ type Spec struct {
 	Properties  map[string]RawMessage `json:"properties,omitempty"`
 	Umask       *uint32               `json:"umask,omitempty"` // absent: 077
 	Environment map[string]string     `json:"environment,omitempty"`
+	Credentials []Credential          `json:"credentials,omitempty"` // as SetCredentials takes them
 	Resume      bool                  `json:"resume,omitempty"`
 }
 
@@ -364,13 +366,6 @@ type FileSpec struct {
 
 	Content
 	Pieces *Pieces `json:"pieces,omitempty"`
-}
-
-// Clone returns a copy that shares nothing that changes.
-func (j *Job) Clone() *Job {
-	c := *j
-	c.Files = slices.Clone(j.Files)
-	return &c
 }
 
 // RawMessage is an undecoded JSON value.

@@ -165,6 +165,13 @@ type Credential struct {
 	Password *string    `json:"password"`
 }
 
+// LoginSources say where logins are found that were not given with the job; they are read when a server or proxy asks.
+type LoginSources struct {
+	Netrc           string `json:"netrc,omitempty"`             // full path of a file .netrc
+	BearerTokenFile string `json:"bearer_token_file,omitempty"` // full path of a file with one token
+	Keyring         bool   `json:"keyring,omitempty"`           // of the session in which the service runs
+}
+
 // StoreLocation is where the store of a client certificate lies (BG_CERT_STORE_LOCATION).
 type StoreLocation int
 

@@ -20,6 +20,7 @@ import (
 	"bits/hresult"
 	"bits/internal/contract"
 	"bits/internal/ipc"
+	"bits/internal/limits"
 	"bits/internal/notify"
 	"bits/internal/proxy"
 	"bits/internal/queue"
@@ -34,7 +35,7 @@ type Server struct {
 	Store  *store.Store
 	System func() wire.System // what the service says of itself; Owner is filled in here
 	Stop   func()             // ends the service at a checkpoint
-	Limits contract.Limits    // of policy
+	Limits limits.Limits      // of policy
 
 	Explain func(ctx context.Context, j *bits.Job, u *url.URL) (proxy.Choice, error) // how a job reaches a URL
 

@@ -78,7 +78,7 @@ var switches = []Switch{
 	{"GETPROXYUSAGE", "job", "get the proxy usage of a job", works, "", get("proxy_settings", func(p bits.ProxySettings) answer { return value(p.Usage) })},
 	{"GETPROXYLIST", "job", "get the proxy list of a job", works, "", get("proxy_settings", func(p bits.ProxySettings) answer { return showNullable(commas(p.List)) })},
 	{"GETPROXYBYPASSLIST", "job", "get the proxy bypass list of a job", works, "", get("proxy_settings", func(p bits.ProxySettings) answer { return showNullable(p.Bypass) })},
-	{"SETCREDENTIALS", "job target scheme user password", "set the credentials of a job", later, "no server or proxy is shown them: one that asks is 0x80190191 or 0x80190197; other users can see a password on a command line", call("set-credentials", "Set the credentials of {job}.", setCredentials)},
+	{"SETCREDENTIALS", "job target scheme user password", "set the credentials of a job", works, "other users can see a password on a command line: bits get --user asks for it", call("set-credentials", "Set the credentials of {job}.", setCredentials)},
 	{"REMOVECREDENTIALS", "job target scheme", "remove the credentials of a job", works, "", call("remove-credentials", "Removed the credentials of {job}.", setCredentials)},
 	{"GETCUSTOMHEADERS", "job", "get the custom headers of a job", works, "", get("custom_headers", showHeaders)},
 	{"SETCUSTOMHEADERS", "job h1 [h2 ...]", "set the custom headers of a job", works, "an empty operand removes them", set("custom_headers", parseHeaders)},

@@ -9,6 +9,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/limits"
 	"bits/internal/remotename"
 )
 
@@ -289,7 +290,7 @@ func requestRanges(j *bits.Job, f *bits.File, args Ranges, by Caller) (Outcome, 
 	if len(args.Ranges) == 0 {
 		return Outcome{}, bits.Errorf(hresult.E_INVALIDARG, "cannot request ranges of %s: there are none", f.RemoteName)
 	}
-	if err := by.within(MaxRangesPerFile, len(args.Ranges), "ranges in one request"); err != nil {
+	if err := by.within(limits.MaxRangesPerFile, len(args.Ranges), "ranges in one request"); err != nil {
 		return Outcome{}, err
 	}
 	requested := f.Requested

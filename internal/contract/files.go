@@ -11,6 +11,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/content"
+	"bits/internal/limits"
 	"bits/internal/remotename"
 )
 
@@ -37,6 +38,11 @@ func NewJob(spec bits.Spec, by Caller) (*bits.Job, error) {
 	if _, err := Set(j, spec.Properties); err != nil {
 		return nil, err
 	}
+	for _, c := range spec.Credentials {
+		if _, err := setCredential(j, nil, c, by); err != nil {
+			return nil, err
+		}
+	}
 	return j, Add(j, spec.Files, by)
 }
 
@@ -49,7 +55,7 @@ func Add(j *bits.Job, files []bits.FileSpec, by Caller) error {
 	}
 	if n := len(j.Files) + len(files); j.Type != bits.Download && n > 1 {
 		return bits.Errorf(hresult.BG_E_TOO_MANY_FILES, "cannot have %d files in job %s: an upload has one", n, j.ID)
-	} else if err := by.within(MaxFilesPerJob, n, "files in one job"); err != nil {
+	} else if err := by.within(limits.MaxFilesPerJob, n, "files in one job"); err != nil {
 		return err
 	}
 	all := slices.Grow(slices.Clone(j.Files), len(files))
@@ -100,7 +106,7 @@ func checkRanges(j *bits.Job, f bits.FileSpec, by Caller) error {
 	if len(f.Ranges) == 0 {
 		return bad(hresult.E_INVALIDARG, "there are none")
 	}
-	if err := by.within(MaxRangesPerFile, len(f.Ranges), "ranges of one file"); err != nil {
+	if err := by.within(limits.MaxRangesPerFile, len(f.Ranges), "ranges of one file"); err != nil {
 		return err
 	}
 	sorted := slices.Clone(f.Ranges)

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -169,6 +170,17 @@ var properties = []Property{
 		}
 		return nil
 	}),
+	field("login_sources", "", `{"netrc":"/path","bearer_token_file":"/path","keyring":true}: where logins are found that were not given with set-credentials; null (default): nowhere`, func(j *bits.Job) **bits.LoginSources { return &j.LoginSources }, func(_ *bits.Job, s **bits.LoginSources) error {
+		if *s == nil {
+			return nil
+		}
+		for _, path := range []string{(*s).Netrc, (*s).BearerTokenFile} {
+			if path != "" && !filepath.IsAbs(path) {
+				return bits.Errorf(hresult.E_INVALIDARG, "%s is not a full path", path)
+			}
+		}
+		return nil
+	}).reconnects(),
 	field("on_demand_mode", "BITS_JOB_PROPERTY_ON_DEMAND_MODE", "only the ranges that were requested are fetched, then the job is SUSPENDED, or TRANSFERRED if its files are whole; default false", func(j *bits.Job) *bool { return &j.OnDemand }, nil).of(downloadsOnly, bits.Download).reconnects(),
 	field("helper_token_flags", "SetHelperTokenFlags GetHelperTokenFlags", "where the helper token is used: sum of 1 local files, 2 network; default 0", func(j *bits.Job) *bits.HelperTokenFlags { return &j.HelperTokenFlags }, word(bits.AllTokenFlags, hresult.E_INVALIDARG)).reconnects(),
 	field("reply_file_name", "SetReplyFileName GetReplyFileName", "full path of the reply; empty: beside the uploaded file; until the reply arrives", func(j *bits.Job) *string { return &j.ReplyFileName }, nil).orNull().of(hresult.E_NOTIMPL, bits.UploadReply).before(beforeReply, hresult.BG_E_INVALID_STATE),

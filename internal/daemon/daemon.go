@@ -18,8 +18,8 @@ import (
 	"bits/hresult"
 	"bits/internal/api"
 	"bits/internal/certcheck"
-	"bits/internal/contract"
 	"bits/internal/ipc"
+	"bits/internal/limits"
 	"bits/internal/notifier"
 	"bits/internal/notify"
 	"bits/internal/queue"
@@ -38,7 +38,7 @@ type Config struct {
 	AllUsers  bool          // everybody may call it; its process is root's
 	IdleExit  time.Duration // end after this time without work and without a connection; 0: never
 	Scheduler scheduler.Settings
-	Limits    contract.Limits // of policy
+	Limits    limits.Limits // of policy
 	Log       *slog.Logger
 
 	NoCommands bool   // policy: notification commands are kept, and not run

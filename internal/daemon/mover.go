@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"net"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"bits/internal/certcheck"
 	"bits/internal/joblog"
 	"bits/internal/layout"
+	"bits/internal/login"
 	"bits/internal/notify"
 	"bits/internal/queue"
 	"bits/internal/transfer"
@@ -85,10 +87,12 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		}
 		return byRules, nil
 	})
-	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Route: route, Certificate: certificates(run, job)})
+	logins := login.Of(job)
+	defer logins.Close()
+	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Route: route, Certificate: certificates(run, job), Logins: func(via *url.URL) transport.Answerer { return logins.Proxy(via) }})
 	defer t.Close()
 	defer m.nets.follow(run, t)()
-	client := transfer.Client(joblog.Trips{RoundTripper: t, Log: run, File: number}, job)
+	client := transfer.Client(login.RoundTripper{Login: logins, Base: legs{joblog.Trips{RoundTripper: t, Log: run, File: number}, t}}, job)
 	for {
 		f, ok := run.Next(func(f *bits.File) bool { return layout.Wants(f, job.OnDemand) })
 		if !ok {
@@ -105,6 +109,14 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		}
 	}
 }
+
+// legs logs each leg of a login too.
+type legs struct {
+	joblog.Trips
+	t *transport.Transport
+}
+
+func (l legs) HTTP1(u *url.URL) { l.t.HTTP1(u) }
 
 // unfinished is the number of the first file that is not there yet, -1 if there is none.
 func unfinished(j *bits.Job) int {

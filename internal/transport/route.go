@@ -185,8 +185,27 @@ func (t *Transport) roundTripPlain(r *http.Request) (*http.Response, error) {
 			}
 		}
 		used = true
-		return trip(t.plainVia(via), next)
+		return t.plainLogin(via, next)
 	})
+}
+
+// plainLogin sends a request for an http URL by one way, and logs in to the proxy on it.
+func (t *Transport) plainLogin(via *url.URL, r *http.Request) (*http.Response, error) {
+	if via == nil || proxy.SOCKS(via) || t.logins == nil {
+		return trip(t.plainVia(via), r)
+	}
+	answer, refused, err := t.logins(via).Do(r.Context(), r.Method, r.URL.String(), func(authorization string, _ bool) (*http.Response, error) {
+		again := r.Clone(r.Context()) // a RoundTripper changes no request of others
+		if authorization != "" {
+			again.Header.Set("Proxy-Authorization", authorization)
+		}
+		return trip(t.plainVia(via), again)
+	})
+	if refused != nil {
+		answer.Body.Close()
+		return nil, refused
+	}
+	return answer, err
 }
 
 // plainVia is what sends requests for http URLs by one way. Each proxy has its own, so that no connection is taken for one of another.
@@ -223,7 +242,9 @@ func (t *Transport) plainVia(via *url.URL) *http.Transport {
 			return t.reach(ctx, network, via, addr)
 		}
 	case via != nil:
-		h.Proxy = http.ProxyURL(via)
+		bare := *via // net/http would show its login before anybody asks
+		bare.User = nil
+		h.Proxy = http.ProxyURL(&bare)
 		h.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dial(ctx, network, addr)
 			if err != nil {

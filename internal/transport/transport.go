@@ -10,10 +10,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -23,11 +21,9 @@ import (
 	"time"
 
 	"bits"
-	"bits/hresult"
 	"bits/internal/certcheck"
 	"bits/internal/fileserver"
 	"bits/internal/netmon"
-	"bits/internal/proxy"
 )
 
 // Timeouts of a connection.
@@ -53,6 +49,8 @@ type Transport struct {
 	origin party
 	proxy  party
 	route  Route
+	logins func(via *url.URL) Answerer
+	http1  sync.Map // addresses that must be spoken to in HTTP/1.1
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	asked  sync.Map // who asks for a certificate of ours: asker to whether one was shown
 	old    sync.Map // addresses whose servers ask for a certificate late, as only TLS 1.2 can
@@ -60,6 +58,7 @@ type Transport struct {
 	secure http.Transport // for https: dials, tunnels and shakes hands by itself
 	older  http.Transport // the same, with HTTP/1.1 over TLS 1.2
 	files  *fileserver.Server
+	legacy http.Transport // the same, with HTTP/1.1
 
 	mu     sync.Mutex
 	closed bool
@@ -79,6 +78,13 @@ type Config struct {
 
 	Certificate Certificate                               // nil: none is shown to anybody
 	Login       func(host string) (user, password string) // for shares; nil: as a guest
+	Logins      func(via *url.URL) Answerer               // answers a proxy that asks for a login; nil: nobody
+}
+
+// Answerer sends a request with the authorizations that a proxy asks for, one after another, over the same connection.
+// Refused says why an answer still asks for one.
+type Answerer interface {
+	Do(ctx context.Context, method, uri string, send func(authorization string, http1 bool) (*http.Response, error)) (answer *http.Response, refused *bits.Error, err error)
 }
 
 // Route finds the way to a URL: proxies that are tried in order, where nil is a direct connection.
@@ -87,7 +93,7 @@ type Route func(ctx context.Context, u *url.URL) ([]*url.URL, error)
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
 func New(ctx context.Context, c Config) *Transport {
-	t := &Transport{route: c.Route, conns: map[net.Conn]bool{}, plain: map[string]*http.Transport{}, failed: map[string]time.Time{}}
+	t := &Transport{route: c.Route, logins: c.Logins, conns: map[net.Conn]bool{}, plain: map[string]*http.Transport{}, failed: map[string]time.Time{}}
 	t.origin = party{verify: c.Origin, certificate: c.Certificate, needs: errCertificateNeeded}
 	t.proxy = party{verify: c.Proxy, needs: errProxyCertificateNeeded}
 	t.ctx, t.cancel = context.WithCancel(ctx)
@@ -105,6 +111,10 @@ func New(ctx context.Context, c Config) *Transport {
 	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Login})
 	common(&t.older)
 	t.older.DialTLSContext = t.dialOlder
+	common(&t.legacy)
+	t.legacy.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return t.dialOrigin(ctx, network, addr, 0, "http/1.1")
+	}
 	return t
 }
 
@@ -125,13 +135,14 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	default:
 		return t.roundTripPlain(r)
 	}
-	addr := net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443"))
-	by := &t.secure
-	if _, old := t.old.Load(addr); old {
+	addr, by := address(r.URL), &t.secure
+	if _, ok := t.old.Load(addr); ok {
 		by = &t.older
+	} else if _, ok := t.http1.Load(addr); ok {
+		by = &t.legacy
 	}
 	answer, err := trip(by, r)
-	if by == &t.secure && t.asksLate(addr, r, answer, err) {
+	if by != &t.older && t.asksLate(addr, r, answer, err) {
 		if answer != nil {
 			answer.Body.Close()
 		}
@@ -145,6 +156,11 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return answer, err
 }
+
+func address(u *url.URL) string { return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")) }
+
+// HTTP1 makes later requests to the origin of a URL go over HTTP/1.1.
+func (t *Transport) HTTP1(u *url.URL) { t.http1.Store(address(u), true) }
 
 // trip sends a request, and once more if what came over a connection that was in use before is no answer: bytes too many behind the
 // answer before are none.
@@ -178,6 +194,7 @@ func (t *Transport) Close() {
 	t.mu.Unlock()
 	t.secure.CloseIdleConnections()
 	t.older.CloseIdleConnections()
+	t.legacy.CloseIdleConnections()
 }
 
 // begin counts a dial, unless the Transport is closed.
@@ -306,43 +323,6 @@ func (t *Transport) dialOrigin(ctx context.Context, network, addr string, versio
 	of := t.origin
 	of.newest = version
 	return t.shake(ctx, conn, addr, of, protocols...)
-}
-
-// tunnel asks the proxy for a tunnel to addr.
-func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, addr string) (net.Conn, error) {
-	at := proxy.Address(via)
-	conn, err := t.dial(ctx, network, at)
-	if err == nil && via.Scheme == "https" {
-		conn, err = t.shake(ctx, conn, at, t.proxy, "http/1.1")
-	}
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	conn.SetDeadline(time.Now().Add(HeaderTime))
-	request := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: addr}, Host: addr, Header: http.Header{}}
-	if u := via.User; u != nil {
-		password, _ := u.Password()
-		request.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
-	}
-	if err := request.Write(conn); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	limited := &io.LimitedReader{R: conn, N: headerSize}
-	r := bufio.NewReader(limited)
-	answer, err := http.ReadResponse(r, request)
-	if err != nil {
-		conn.Close()
-		return nil, t.demanded(at, t.proxy, err)
-	}
-	if answer.StatusCode != http.StatusOK || r.Buffered() > 0 {
-		conn.Close()
-		return nil, bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot reach %s through the proxy %s: it answered %s", addr, proxy.Name(via), answer.Status).In(bits.ContextRemoteFile)
-	}
-	conn.SetDeadline(time.Time{})
-	return conn, nil
 }
 
 // shake does the TLS handshake.

@@ -63,7 +63,7 @@ func (r row) ours() bool {
 }
 
 func play(t *testing.T, r row, key string, o *origin, open func(*service) door, lives bool) {
-	l, err := limits(r.marks["limits"])
+	l, err := limitsOf(r.marks["limits"])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,15 @@ var pages = map[string]func(o *origin, w http.ResponseWriter, r *http.Request){
 		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 		w.Write(content)
 	},
+	// It wants a name and a password.
+	"login": func(_ *origin, w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "u" || password != "p" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="login"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		whole(w, r)
+	},
 	// The header fields of the request are the content.
 	"echo": func(_ *origin, w http.ResponseWriter, r *http.Request) { echo(w, r) },
 	// The name in the certificate that the client has shown.

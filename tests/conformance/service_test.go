@@ -18,8 +18,8 @@ import (
 
 	"bits/client"
 	"bits/client/bitstest"
-	"bits/internal/contract"
 	"bits/internal/daemon"
+	"bits/internal/limits"
 	"bits/internal/pki"
 	"bits/internal/program"
 )
@@ -61,7 +61,7 @@ func makeIdentity() (remove func(), err error) {
 // service is the service of one row, in a folder of its own: within this process, or, to be killed, a process.
 type service struct {
 	dir     string
-	limits  contract.Limits
+	limits  limits.Limits
 	process bool
 	client  *client.Client
 
@@ -70,7 +70,7 @@ type service struct {
 	done chan error
 }
 
-func newService(t testing.TB, process bool, limits contract.Limits) *service {
+func newService(t testing.TB, process bool, limits limits.Limits) *service {
 	t.Helper()
 	s := &service{dir: program.Dir(t), process: process, limits: limits}
 	s.client = &client.Client{Socket: filepath.Join(s.dir, "run", "s")}
@@ -126,15 +126,15 @@ func (s *service) end(t testing.TB, kill bool) {
 }
 
 // limits reads NAME=NUMBER ...
-func limits(text string) (contract.Limits, error) {
-	l := contract.Limits{}
+func limitsOf(text string) (limits.Limits, error) {
+	l := limits.Limits{}
 	for _, word := range strings.Fields(text) {
 		name, number, _ := strings.Cut(word, "=")
 		n, err := strconv.Atoi(number)
 		if err != nil {
 			return nil, fmt.Errorf("the limit %q: %w", word, err)
 		}
-		l[name] = contract.Setting{N: n, By: "the test"}
+		l[name] = limits.Setting{N: n, By: "the test"}
 	}
 	return l, nil
 }

@@ -12,6 +12,7 @@ import (
 	"bits/internal/byterange"
 	"bits/internal/digest"
 	"bits/internal/layout"
+	"bits/internal/metalink"
 	"bits/internal/transport"
 	"bits/internal/validator"
 )
@@ -177,6 +178,7 @@ func (d *download) begin(total int64) (step, error) {
 	d.reset()
 	d.fresh, d.before, d.file.Renamed = true, nil, false
 	d.file.Validator = validator.Of(d.answer, total)
+	metalink.Note(&d.file, d.answer, d.promised())
 	d.sum = digest.Run(d.named(), nil, 0)
 	var ok bool
 	d.layout, ok = layout.Of(d.file.Ranges, d.total())

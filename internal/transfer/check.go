@@ -179,6 +179,7 @@ func (d *download) begin(total int64) (step, error) {
 	d.fresh, d.before, d.file.Renamed = true, nil, false
 	d.file.Validator = validator.Of(d.answer, total)
 	metalink.Note(&d.file, d.answer, d.promised())
+	d.log(len(d.file.Told.Mirrors) > 0, "its server names %d mirrors", len(d.file.Told.Mirrors))
 	d.sum = digest.Run(d.named(), nil, 0)
 	var ok bool
 	d.layout, ok = layout.Of(d.file.Ranges, d.total())

@@ -72,6 +72,7 @@ func (d *download) parted() (step, error) {
 	d.file, d.home, d.renamed = *d.hosted, d.hosted.Source, d.hosted.Renamed
 	d.sum.Rewind(d.certain())
 	fault := d.otherVersion()
+	d.log(true, "passes over %s: its bytes are not those that are there", source)
 	if err := d.report.Contact(d.file, true); err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -150,6 +149,7 @@ type Job struct {
 	OnDemand                    bool             `json:"on_demand_mode"`
 	MaxDownloadSize             *int64           `json:"max_download_size,omitempty"`
 	StoredCredentials           AuthTarget       `json:"use_stored_credentials"`
+	LoginSources                *LoginSources    `json:"login_sources,omitempty"`
 	HTTPMethod                  string           `json:"http_method"`
 	HeadersWriteOnly            bool             `json:"custom_headers_write_only"`
 	HelperTokenFlags            HelperTokenFlags `json:"helper_token_flags"`
@@ -189,22 +189,29 @@ type ReplyProgress struct {
 type Secrets struct {
 	Headers     string            `json:"headers,omitempty"` // each line ends with CRLF
 	Environment map[string]string `json:"environment,omitempty"`
+	ProxyLogins map[string]string `json:"proxy_logins,omitempty"` // user:password of the entries of the job's own list of proxies
 
 	Credentials       []Credential       `json:"credentials,omitempty"`
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 }
 
-// environment lists the variables that a job takes from its creator: trust and proxies.
+// environment lists the variables that a job takes from its creator: trust, certificates of his, proxies and tickets.
 // The environment of the service itself decides nothing.
 var environment = []string{
-	"SSL_CERT_FILE", "SSL_CERT_DIR",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CONFIG_HOME",
 	"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+	"KRB5CCNAME", "KRB5_CONFIG", "KRB5_CLIENT_KTNAME",
 }
 
 // Environment returns the variables that a job takes from its creator, with the values that lookup finds.
+// In a CGI program HTTP_PROXY is a header of whoever calls it, and does not count.
 func Environment(lookup func(string) (string, bool)) map[string]string {
 	env := map[string]string{}
+	_, cgi := lookup("REQUEST_METHOD")
 	for _, name := range environment {
+		if cgi && name == "HTTP_PROXY" {
+			continue
+		}
 		if v, ok := lookup(name); ok {
 			env[name] = v
 		}
@@ -341,6 +348,7 @@ type Spec struct {
 	Properties  map[string]RawMessage `json:"properties,omitempty"`
 	Umask       *uint32               `json:"umask,omitempty"` // absent: 077
 	Environment map[string]string     `json:"environment,omitempty"`
+	Credentials []Credential          `json:"credentials,omitempty"` // as SetCredentials takes them
 	Resume      bool                  `json:"resume,omitempty"`
 }
 
@@ -361,13 +369,6 @@ type FileSpec struct {
 
 	Content
 	Pieces *Pieces `json:"pieces,omitempty"`
-}
-
-// Clone returns a copy that shares nothing that changes.
-func (j *Job) Clone() *Job {
-	c := *j
-	c.Files = slices.Clone(j.Files)
-	return &c
 }
 
 // RawMessage is an undecoded JSON value.

@@ -15,13 +15,13 @@ import (
 
 // layers are the packages from the bottom up; a package imports only what stands in a lower row.
 var layers = [][]string{
-	{"bits/hresult", "bits/internal/ipc", "bits/internal/pki", "bits/internal/netmon"},
+	{"bits/hresult", "bits/internal/ipc", "bits/internal/pki", "bits/internal/netmon", "bits/internal/pac", "bits/internal/wpad"},
 	{"bits"},
-	{"bits/internal/remotename", "bits/internal/digest"},
+	{"bits/internal/remotename", "bits/internal/digest", "bits/internal/limits"},
 	{"bits/internal/content"},
 	{"bits/internal/contract", "bits/internal/byterange", "bits/internal/validator", "bits/internal/retry", "bits/internal/proxy", "bits/internal/metalink", "bits/internal/joblog"},
-	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/store", "bits/internal/notify", "bits/internal/start"},
-	{"bits/internal/access", "bits/internal/layout"},
+	{"bits/internal/wire", "bits/internal/tempfile", "bits/internal/certcheck", "bits/internal/certstore", "bits/internal/fileserver", "bits/internal/store", "bits/internal/notify", "bits/internal/start"},
+	{"bits/internal/access", "bits/internal/login", "bits/internal/layout"},
 	{"bits/client", "bits/internal/transport", "bits/internal/progress"},
 	{"bits/internal/queue", "bits/internal/transfer", "bits/examples/updater"},
 	{"bits/internal/scheduler", "bits/internal/notifier", "bits/internal/api", "bits/internal/demo"},

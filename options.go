@@ -97,8 +97,9 @@ func (u *ProxyUsage) UnmarshalText(text []byte) (err error) {
 // ProxySettings are the parameters of SetProxySettings: entries of both lists are divided by blanks.
 type ProxySettings struct {
 	Usage  ProxyUsage `json:"usage"`
-	List   string     `json:"list,omitempty"`   // [scheme=][scheme://]host[:port]; only with OVERRIDE
-	Bypass string     `json:"bypass,omitempty"` // hosts, *.suffix, <local>; only with OVERRIDE
+	List   string     `json:"list,omitempty"`   // [scheme=][kind://]host[:port]; only with OVERRIDE. A login in it is kept, and not read back
+	Bypass string     `json:"bypass,omitempty"` // hosts, networks, *.suffix, <local>, <-loopback>; only with OVERRIDE
+	Script string     `json:"script,omitempty"` // URL or full path of a PAC script; only with AUTODETECT. Empty: it is searched for (WPAD)
 }
 
 // AuthTarget says who asks for a credential (BG_AUTH_TARGET).
@@ -164,6 +165,13 @@ type Credential struct {
 	Password *string    `json:"password"`
 }
 
+// LoginSources say where logins are found that were not given with the job; they are read when a server or proxy asks.
+type LoginSources struct {
+	Netrc           string `json:"netrc,omitempty"`             // full path of a file .netrc
+	BearerTokenFile string `json:"bearer_token_file,omitempty"` // full path of a file with one token
+	Keyring         bool   `json:"keyring,omitempty"`           // of the session in which the service runs
+}
+
 // StoreLocation is where the store of a client certificate lies (BG_CERT_STORE_LOCATION).
 type StoreLocation int
 
@@ -181,10 +189,15 @@ func (l *StoreLocation) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// ClientCertificate names the certificate that a job shows to its servers: by the SHA-1 hash, or by a part of its subject.
+// ClientCertificate names the certificate that a job shows to its servers: in a store by the SHA-1 hash, or by a part of its subject; or
+// by files, which BITS does not have.
 type ClientCertificate struct {
 	Location StoreLocation `json:"location"`
 	Store    string        `json:"store"`             // MY, CA, ROOT, SPC or another
 	Hash     string        `json:"hash,omitempty"`    // SHA-1, 40 hexadecimal digits (SetClientCertificateByID)
 	Subject  string        `json:"subject,omitempty"` // SetClientCertificateByName
+
+	File         string `json:"file,omitempty"`          // full path: PEM or PKCS#12
+	Key          string `json:"key,omitempty"`           // full path of its key, if that lies elsewhere
+	PasswordFile string `json:"password_file,omitempty"` // full path of a file whose first line is the password of the key
 }

@@ -448,7 +448,8 @@ func TestProxyOfTheCreator(t *testing.T) {
 		{o.URL, "https_proxy", "socks4://127.0.0.1:1", "PRECONFIG", 0, bits.StateError, hresult.BG_E_INVALID_PROXY_INFO, 0, 0},
 		{o.Plain, "http_proxy", via, "NO_PROXY", 0, bits.StateTransientError, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED, 0, 0},
 		{o.Plain, "http_proxy", via, "AUTODETECT", 0, bits.StateTransientError, hresult.ERROR_WINHTTP_NAME_NOT_RESOLVED, 0, 0},
-		{o.Plain, "http_proxy", via, "OVERRIDE", 0, bits.StateError, hresult.E_NOTIMPL, 0, 0},
+		{o.Plain, "http_proxy", "http://127.0.0.1:1", "OVERRIDE", 0, bits.StateTransferred, 0, 1, 0},
+		{o.URL, "https_proxy", "http://127.0.0.1:1", "OVERRIDE", 0, bits.StateTransferred, 0, 0, 1},
 	} {
 		p.status = c.status
 		p.plain.Store(0)

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,27 +125,6 @@ func TestPatienceEnds(t *testing.T) {
 		if time.Since(began) > 15*time.Second || now.Error == nil || now.Error.Context != bits.ContextRemoteFile {
 			t.Errorf("%s: after %v: %+v", job.Files[0].RemoteName, time.Since(began), now.Error)
 		}
-	}
-}
-
-// The credentials of a job are not shown to a server yet, and who has given some is told so.
-func TestCredentialsAreNotShownYet(t *testing.T) {
-	t.Parallel()
-	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
-	var shown atomic.Bool
-	o.Page("/login", func(w http.ResponseWriter, r *http.Request) {
-		shown.Store(r.Header.Get("Authorization") != "")
-		w.WriteHeader(http.StatusUnauthorized)
-	})
-	job := s.NewJob(nil, o.Plain+"/login")
-	user, password := "joe", "s3cret"
-	bitstest.Must(t, s.SetCredentials(ctx, job.ID, bits.Credential{Target: bits.AuthServer, Scheme: bits.Basic, User: &user, Password: &password}))
-	bitstest.Must(t, s.Resume(ctx, job.ID))
-	if e := s.Await(job.ID, bits.StateError).Error; e.Code != hresult.BG_E_HTTP_ERROR_401 || !strings.Contains(e.Hint, "custom_headers") {
-		t.Errorf("%+v", e)
-	}
-	if shown.Load() {
-		t.Error("the login was shown: then this test and the hint of 401 are out of date")
 	}
 }
 

@@ -188,6 +188,8 @@ func TestSystemCallsByUsers(t *testing.T) {
 		"GET /jobs/{job}":                        {"", 0, unknown, 0},
 		"PATCH /jobs/{job}":                      {`{"description":"x"}`, 0, unknown, denied},
 		"POST /jobs/{job}/files":                 {`{"files":[]}`, 0, unknown, denied},
+		"GET /jobs/{job}/proxy":                  {"", hresult.E_INVALIDARG, unknown, denied},
+		"POST /proxy":                            {`{"url":"http://a.test/"}`, 0, 0, 0},
 		"POST /jobs/{job}/resume":                {"", 0, unknown, denied},
 		"POST /jobs/{job}/suspend":               {"", 0, unknown, 0},
 		"POST /jobs/{job}/cancel":                {"", 0, unknown, 0},

@@ -6,6 +6,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/certstore"
 	"bits/internal/contract"
 	"bits/internal/ipc"
 	"bits/internal/tempfile"
@@ -31,7 +32,7 @@ func Files(j *bits.Job) error {
 		In(bits.ContextLocalFile).WithHint("use your own service: the same command without --system")
 }
 
-// Check checks local names: on the disk where the service may look there, else as text, so that it tells nobody what he cannot see.
+// Check checks local names, and whether there is the certificate that a call names: on the disk where the service may look there, else as text, so that it tells nobody what he cannot see.
 // It does so before the lock is taken.
 func Check(j *bits.Job, c contract.Call) error {
 	target, source := tempfile.Check, tempfile.CheckSource
@@ -48,5 +49,13 @@ func Check(j *bits.Job, c contract.Call) error {
 			return err
 		}
 	}
-	return nil
+	if c.Certificate == nil {
+		return nil
+	}
+	if Files(j) != nil {
+		return bits.Errorf(hresult.E_ACCESSDENIED, "cannot use the certificate for job %s: this service reads no certificates and keys of other users yet", j.ID).
+			WithHint("use your own service: the same command without --system")
+	}
+	_, err := certstore.Find(c.Certificate, j.Secrets.Environment)
+	return err
 }

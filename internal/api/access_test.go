@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"bits/internal/contract"
 	"bits/internal/ipc"
 	"bits/internal/notify"
+	"bits/internal/proxy"
 	"bits/internal/queue"
 	"bits/internal/store"
 	"bits/internal/wire"
@@ -49,6 +51,7 @@ func newRig(t *testing.T, allUsers bool) *rig {
 	r.h = (&Server{
 		Queue: q, Hub: hub, Store: s, AllUsers: allUsers,
 		System: func() wire.System { return wire.System{Busy: true, Asking: 1} }, Stop: func() { r.stopped = true },
+		Explain: func(context.Context, *bits.Job, *url.URL) (proxy.Choice, error) { return proxy.Direct("test"), nil },
 	}).Handler()
 	return r
 }
@@ -92,6 +95,7 @@ func TestAccess(t *testing.T) {
 	// What a call answers when it is allowed, to a job that is SUSPENDED and has no files.
 	allowed := map[string]hresult.Code{
 		"POST /jobs/{job}/resume":                            hresult.BG_E_EMPTY,
+		"GET /jobs/{job}/proxy":                              hresult.E_INVALIDARG, // of no URL
 		"POST /jobs/{job}/certificate-validation/{question}": hresult.BG_E_INVALID_STATE,
 		"POST /jobs/{job}/notify-interface/{notification}":   hresult.BG_E_INVALID_STATE,
 	}
@@ -205,6 +209,9 @@ func TestStranger(t *testing.T) {
 				t.Fatal(err)
 			}
 			path, body := strings.NewReplacer("{job}", job.ID, "{question}", "x", "{notification}", "x", "{code}", "0x80200001").Replace(rt.path), "{}"
+			if rt.path == "/proxy" {
+				body = `{"url":"http://a.test/"}`
+			}
 			if rt.path == "/events" {
 				path += "?since=0&follow=false"
 			}
@@ -312,13 +319,19 @@ func TestTakeOwnership(t *testing.T) {
 	job, err := r.q.Create(caller(other), bits.Spec{
 		Properties: map[string]bits.RawMessage{
 			"custom_headers": bits.RawMessage(`"X-Token: secret"`), "notify_cmd_line": bits.RawMessage(`{"program":"/p"}`),
-			"client_certificate": bits.RawMessage(`{"location":"CURRENT_USER","store":"MY","subject":"x"}`), "notify_flags": bits.RawMessage("1"),
+			"notify_flags":       bits.RawMessage("1"),
 			"notification_clsid": bits.RawMessage(`"5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77"`), "use_stored_credentials": bits.RawMessage(`"PROXY"`),
 		},
 		Environment: map[string]string{"https_proxy": "http://u:p@proxy", "SSL_CERT_FILE": "/ca.pem"},
 		Files:       []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(t.TempDir(), "f")}},
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = r.q.Do(job.ID, contract.Call{Apply: func(j *bits.Job, _ contract.Caller) (contract.Outcome, error) {
+		j.Secrets.ClientCertificate = &bits.ClientCertificate{Store: "MY", Subject: "secret"} // there is none in a store of this test
+		return contract.Outcome{}, nil
+	}}, caller(other)); err != nil {
 		t.Fatal(err)
 	}
 	if job.OwnerElevated || job.OwnerIntegrity != ipc.IntegrityMedium || job.TakenFrom != "" {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,9 @@ import (
 	"bits/hresult"
 	"bits/internal/contract"
 	"bits/internal/ipc"
+	"bits/internal/limits"
 	"bits/internal/notify"
+	"bits/internal/proxy"
 	"bits/internal/queue"
 	"bits/internal/store"
 	"bits/internal/wire"
@@ -32,7 +35,9 @@ type Server struct {
 	Store  *store.Store
 	System func() wire.System // what the service says of itself; Owner is filled in here
 	Stop   func()             // ends the service at a checkpoint
-	Limits contract.Limits    // of policy
+	Limits limits.Limits      // of policy
+
+	Explain func(ctx context.Context, j *bits.Job, u *url.URL) (proxy.Choice, error) // how a job reaches a URL
 
 	NoCommands bool // policy: notification commands are kept, and not run
 	AllUsers   bool // everybody may call; else the user of this process, and administrators
@@ -92,6 +97,8 @@ func init() {
 		{"POST", "/jobs/{job}/notify-interface", owns, "SetNotifyInterface: the body of the answer is the stream of notifications.", (*call).setNotify, nil},
 		{"DELETE", "/jobs/{job}/notify-interface", owns, "SetNotifyInterface(nullptr).", (*call).removeNotify, nil},
 		{"POST", "/jobs/{job}/notify-interface/{notification}", owns, "What the callback returned for a notification.", returned(notify.Notifications, "notification"), nil},
+		{"GET", "/jobs/{job}/proxy", owns, "By which proxies the job reaches a URL (url=URL), and why.", (*call).route, []string{"url"}},
+		{"POST", "/proxy", anyone, "By which proxies a job with these proxy settings and variables would reach a URL, and why.", (*call).routeOf, nil},
 		{"GET", "/events", anyone, "The caller's events, one JSON object a line: from number since on, or from the present state. job=ID: of one job. follow=false: only what is there.", (*call).events, []string{"since", "job", "follow=true,false"}},
 	}
 	routes = append(routes, route{"GET", "/jobs/{job}/log", kept, "The log of the job, one JSON object a line: what is kept of it, also when the job is forgotten; {job} may then be the unique begin of its id. from=N: only the lines after the number N. follow=true: and what comes, until the job is final.", (*call).log, []string{"from", "follow=true,false"}})

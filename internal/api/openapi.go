@@ -31,6 +31,8 @@ var bodies = map[string]body{
 	"GET /jobs/{job}":                           answers(bits.Job{}),
 	"PATCH /jobs/{job}":                         {object{}, bits.Job{}},
 	"POST /jobs/{job}/files":                    {wire.Files{}, bits.Job{}},
+	"GET /jobs/{job}/proxy":                     answers(wire.Route{}),
+	"POST /proxy":                               {wire.Explain{}, wire.Route{}},
 	"GET /events":                               answers(wire.Event{}),
 	"GET /jobs/{job}/log":                       answers(joblog.Line{}),
 	"POST " + validation:                        {wire.SetValidation{}, wire.ValidationItem{}},

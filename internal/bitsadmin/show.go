@@ -122,7 +122,7 @@ func showHeaders(h string) answer {
 }
 
 func showCertificate(c bits.ClientCertificate) answer {
-	return labelled("STORE LOCATION", c.Location.String(), "STORE NAME", c.Store, "HASH", cmp.Or(c.Hash, "NULL"), "SUBJECT", cmp.Or(c.Subject, "NULL"))
+	return labelled("STORE LOCATION", c.Location.String(), "STORE NAME", cmp.Or(c.Store, c.File), "HASH", cmp.Or(c.Hash, "NULL"), "SUBJECT", cmp.Or(c.Subject, "NULL"))
 }
 
 func peerAnswer(f bits.PeerCachingFlags) answer {

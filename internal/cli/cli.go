@@ -90,7 +90,7 @@ judge the server's certificate before a byte of the request is sent.
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "say nothing but errors and results")
 	for _, c := range []*cobra.Command{
 		get.Command(a.App), a.listCommand(), a.showCommand(), a.logsCommand(), a.watchCommand(), a.waitCommand(), a.createCommand(), a.addCommand(), a.setCommand(), a.callCommand(),
-		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.errorCommand(), a.versionCommand(), a.adminCommand(), a.activationCommand(),
+		a.validateCommand(), a.daemonCommand(), a.apiCommand(), a.demoCommand(), a.errorCommand(), a.versionCommand(), a.adminCommand(), a.activationCommand(), a.proxyCommand(), a.loginCommand(), a.logoutCommand(),
 	} {
 		root.AddCommand(c)
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"bits/internal/console"
-	"bits/internal/contract"
 	"bits/internal/daemon"
 	"bits/internal/launch"
+	"bits/internal/limits"
 	"bits/internal/progress"
 	"bits/internal/wire"
 )
@@ -25,7 +25,7 @@ func (a app) daemonCommand() *cobra.Command {
 	var config daemon.Config
 	var log, commands string
 	var announce bool
-	var limits []string
+	var caps []string
 	cmd := &cobra.Command{
 		Use:   "daemon",
 		Short: "Run the service in the foreground",
@@ -52,7 +52,7 @@ With --system it serves all users, and never ends by itself. Only an administrat
 			}
 			config.AllUsers, config.NoCommands = a.Client.SystemWide, commands == "off"
 			var err error
-			if config.Limits, err = contract.ParseLimits(limits, "--limit"); err != nil {
+			if config.Limits, err = limits.Parse(caps, "--limit"); err != nil {
 				return console.Usage{Err: err}
 			}
 			err = launch.Run(cmd.Context(), config, log, func() {
@@ -75,7 +75,7 @@ With --system it serves all users, and never ends by itself. Only an administrat
 	flags.IntVar(&config.Scheduler.Foreground, "foreground", 16, "foreground jobs that run at once; -1: no limit")
 	flags.DurationVar(&config.Scheduler.Slice, "slice", 5*time.Minute, "time after which a job makes room for one of the same priority")
 	flags.StringVar(&commands, "notify-commands", "on", "off: notification commands are kept, and not run")
-	flags.StringArrayVar(&limits, "limit", nil, "a limit for all but administrators, `NAME=NUMBER`: MaxJobsPerMachine, MaxJobsPerUser, MaxFilesPerJob, MaxRangesPerFile")
+	flags.StringArrayVar(&caps, "limit", nil, "a limit for all but administrators, `NAME=NUMBER`: MaxJobsPerMachine, MaxJobsPerUser, MaxFilesPerJob, MaxRangesPerFile")
 	flags.StringVar(&log, "log", "", "file for the log, kept under 2 MiB; empty: stderr")
 	flags.BoolVar(&announce, "announce", false, "print a line when ready")
 	flags.MarkHidden("announce")

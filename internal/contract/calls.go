@@ -9,6 +9,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/limits"
 	"bits/internal/remotename"
 )
 
@@ -148,6 +149,10 @@ func SetCall(values map[string]bits.RawMessage) Call {
 	if raw, ok := values["reply_file_name"]; ok && decode(raw, &reply) == nil && reply != "" {
 		c.Targets = []string{reply}
 	}
+	var cert *bits.ClientCertificate
+	if raw, ok := values["client_certificate"]; ok && decode(raw, &cert) == nil && checkClientCertificate(nil, &cert) == nil {
+		c.Certificate = cert
+	}
 	return c
 }
 
@@ -160,8 +165,11 @@ func downloads(what string, j *bits.Job) error {
 
 // rename gives a file another remote name; whether its progress is worth anything there is seen when the server answers.
 func rename(f *bits.File, to string) error {
-	if err := remotename.Check(to); err != nil {
+	if err := remotename.CheckSource(to); err != nil {
 		return err
+	}
+	if f.Ranges != nil && remotename.IsFile(to) {
+		return bits.Errorf(hresult.E_INVALIDARG, "cannot give %s the name %s: it was added with ranges, which are for http and https", f.RemoteName, to)
 	}
 	if to != f.RemoteName {
 		f.RemoteName, f.Original, f.NoRanges = to, "", false
@@ -283,7 +291,7 @@ func requestRanges(j *bits.Job, f *bits.File, args Ranges, by Caller) (Outcome, 
 	if len(args.Ranges) == 0 {
 		return Outcome{}, bits.Errorf(hresult.E_INVALIDARG, "cannot request ranges of %s: there are none", f.RemoteName)
 	}
-	if err := by.within(MaxRangesPerFile, len(args.Ranges), "ranges in one request"); err != nil {
+	if err := by.within(limits.MaxRangesPerFile, len(args.Ranges), "ranges in one request"); err != nil {
 		return Outcome{}, err
 	}
 	requested := f.Requested

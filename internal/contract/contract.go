@@ -16,6 +16,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/limits"
 )
 
 // Effect is what a change does to a transfer under way.
@@ -32,7 +33,7 @@ type Caller struct {
 	Owner     string // the user's SID or "uid:N"
 	Admin     bool   // the limits of policy are not for an administrator
 	Integrity uint32 // of its token
-	Limits    Limits
+	Limits    limits.Limits
 
 	NoCommands bool // policy: notification commands are kept, and not run
 }
@@ -47,7 +48,9 @@ type Outcome struct {
 type Call struct {
 	Targets []string // local names that must be writable
 	Sources []string // local names that must be readable
-	Apply   func(j *bits.Job, by Caller) (Outcome, error)
+
+	Certificate *bits.ClientCertificate // that must be found
+	Apply       func(j *bits.Job, by Caller) (Outcome, error)
 }
 
 // rule says for which jobs a row is, and until when.
@@ -177,4 +180,20 @@ func atMost(n int, code hresult.Code) func(*bits.Job, *string) error {
 		}
 		return nil
 	}
+}
+
+// within returns the error of a caller who would have n of something that a limit is set for; administrators are exempt.
+func (c Caller) within(name string, n int, what string) error {
+	if c.Admin {
+		return nil
+	}
+	return c.Limits.Within(name, n, what)
+}
+
+// MoreJobs returns the error of a caller who would make one job more than the limits allow.
+func (c Caller) MoreJobs(mine, all int) error {
+	if err := c.within(limits.MaxJobsPerUser, mine+1, "jobs of one user"); err != nil {
+		return err
+	}
+	return c.within(limits.MaxJobsPerMachine, all+1, "jobs of all users")
 }

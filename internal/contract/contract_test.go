@@ -10,6 +10,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/contract"
+	"bits/internal/limits"
 )
 
 var me = contract.Caller{Owner: "me"}
@@ -128,25 +129,25 @@ func TestLimits(t *testing.T) {
 		return bits.FileSpec{RemoteName: "http://a/", LocalName: fmt.Sprintf("/f%d", i)}
 	}
 	reach := map[string]func(n int, by contract.Caller) error{
-		contract.MaxFilesPerJob: func(n int, by contract.Caller) error {
+		limits.MaxFilesPerJob: func(n int, by contract.Caller) error {
 			var files []bits.FileSpec
 			for i := range n {
 				files = append(files, file(i))
 			}
 			return contract.Add(&bits.Job{}, files, by)
 		},
-		contract.MaxRangesPerFile: func(n int, by contract.Caller) error {
+		limits.MaxRangesPerFile: func(n int, by contract.Caller) error {
 			f := file(0)
 			for i := range n {
 				f.Ranges = append(f.Ranges, bits.FileRange{Offset: int64(i), Length: 1})
 			}
 			return contract.Add(&bits.Job{HTTPMethod: "GET"}, []bits.FileSpec{f}, by)
 		},
-		contract.MaxJobsPerUser:    func(n int, by contract.Caller) error { return by.MoreJobs(n-1, n-1) },
-		contract.MaxJobsPerMachine: func(n int, by contract.Caller) error { return by.MoreJobs(0, n-1) },
+		limits.MaxJobsPerUser:    func(n int, by contract.Caller) error { return by.MoreJobs(n-1, n-1) },
+		limits.MaxJobsPerMachine: func(n int, by contract.Caller) error { return by.MoreJobs(0, n-1) },
 	}
-	for _, row := range contract.AllLimits {
-		set, err := contract.ParseLimits([]string{row.Name + "=3"}, "--limit")
+	for _, row := range limits.All {
+		set, err := limits.Parse([]string{row.Name + "=3"}, "--limit")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +171,7 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"", "MaxFilesPerJob", "MaxFilesPerJob=0", "MaxFilesPerJob=x", "MaxApples=1"} {
-		if _, err := contract.ParseLimits([]string{s}, "x"); !errors.Is(err, bits.ErrInvalidArg) {
+		if _, err := limits.Parse([]string{s}, "x"); !errors.Is(err, bits.ErrInvalidArg) {
 			t.Errorf("%q: %v", s, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/content"
+	"bits/internal/limits"
 	"bits/internal/remotename"
 )
 
@@ -37,6 +38,11 @@ func NewJob(spec bits.Spec, by Caller) (*bits.Job, error) {
 	if _, err := Set(j, spec.Properties); err != nil {
 		return nil, err
 	}
+	for _, c := range spec.Credentials {
+		if _, err := setCredential(j, nil, c, by); err != nil {
+			return nil, err
+		}
+	}
 	return j, Add(j, spec.Files, by)
 }
 
@@ -49,7 +55,7 @@ func Add(j *bits.Job, files []bits.FileSpec, by Caller) error {
 	}
 	if n := len(j.Files) + len(files); j.Type != bits.Download && n > 1 {
 		return bits.Errorf(hresult.BG_E_TOO_MANY_FILES, "cannot have %d files in job %s: an upload has one", n, j.ID)
-	} else if err := by.within(MaxFilesPerJob, n, "files in one job"); err != nil {
+	} else if err := by.within(limits.MaxFilesPerJob, n, "files in one job"); err != nil {
 		return err
 	}
 	all := slices.Grow(slices.Clone(j.Files), len(files))
@@ -58,7 +64,7 @@ func Add(j *bits.Job, files []bits.FileSpec, by Caller) error {
 		locals[filepath.Clean(all[i].LocalName)] = true
 	}
 	for _, f := range files {
-		if err := remotename.Check(f.RemoteName); err != nil {
+		if err := remotename.CheckSource(f.RemoteName); err != nil {
 			return err
 		}
 		if err := checkRanges(j, f, by); err != nil {
@@ -94,10 +100,13 @@ func checkRanges(j *bits.Job, f bits.FileSpec, by Caller) error {
 	if j.Type != bits.Download {
 		return bad(hresult.E_NOTIMPL, "the type of the job is %s", j.Type)
 	}
+	if remotename.IsFile(f.RemoteName) {
+		return bad(hresult.E_INVALIDARG, "ranges are for http and https")
+	}
 	if len(f.Ranges) == 0 {
 		return bad(hresult.E_INVALIDARG, "there are none")
 	}
-	if err := by.within(MaxRangesPerFile, len(f.Ranges), "ranges of one file"); err != nil {
+	if err := by.within(limits.MaxRangesPerFile, len(f.Ranges), "ranges of one file"); err != nil {
 		return err
 	}
 	sorted := slices.Clone(f.Ranges)
@@ -238,6 +247,8 @@ func randomAccess(j *bits.Job, f *bits.File) error {
 		why = "its job has a method of its own"
 	case f.Ranges != nil:
 		why = "it was added with ranges"
+	case remotename.IsFile(f.RemoteName):
+		why = "it is not on the web"
 	case f.NoRanges:
 		why = "its server has no ranges"
 	default:

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	"bits"
@@ -16,7 +17,7 @@ func Strip(j *bits.Job) {
 	j.Secrets = bits.Secrets{Environment: env}
 	j.NotifyCommand, j.NotifyUser, j.NotificationCLSID = nil, "", ""
 	j.HelperTokenSID, j.TokenPresent = "", false
-	j.StoredCredentials = bits.AuthNone
+	j.StoredCredentials, j.LoginSources = bits.AuthNone, nil
 	for i := range j.Files {
 		j.Files[i].ResponseHeaders = "" // with the cookies of his logins
 	}
@@ -53,4 +54,11 @@ func HeaderNames(j *bits.Job) (names []string) {
 		}
 	}
 	return names
+}
+
+// Clone returns a copy of a job that shares nothing that changes.
+func Clone(j *bits.Job) *bits.Job {
+	c := *j
+	c.Files = slices.Clone(j.Files)
+	return &c
 }

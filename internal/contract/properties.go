@@ -2,6 +2,7 @@ package contract
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -121,7 +122,7 @@ var properties = []Property{
 	field("notify_cmd_line", "SetNotifyCmdLine GetNotifyCmdLine", `{"program":"/full/path","parameters":"path words"}: started without a shell when the job is TRANSFERRED or ERROR; null: none`, func(j *bits.Job) **bits.Command { return &j.NotifyCommand }, checkCommand),
 	field("notification_clsid", "BITS_JOB_PROPERTY_NOTIFICATION_CLSID", "GUID of the registered program that is started when nobody listens; empty or the null GUID: none", func(j *bits.Job) *string { return &j.NotificationCLSID }, checkCLSID).orNull(),
 	field("minimum_notification_interval", "BITS_JOB_PROPERTY_MINIMUM_NOTIFICATION_INTERVAL_MS", "milliseconds between modification and ranges notifications, default 500", func(j *bits.Job) *uint32 { return &j.MinimumNotificationInterval }, nil),
-	field("proxy_settings", "SetProxySettings GetProxySettings", `{"usage":"PRECONFIG", NO_PROXY, OVERRIDE or AUTODETECT,"list":"","bypass":""}; the lists only with OVERRIDE, divided by blanks`, func(j *bits.Job) *bits.ProxySettings { return &j.ProxySettings }, checkProxy).reconnects(),
+	field("proxy_settings", "SetProxySettings GetProxySettings", `{"usage":"PRECONFIG", NO_PROXY, OVERRIDE or AUTODETECT,"list":"","bypass":"","script":""}; the lists only with OVERRIDE, divided by blanks, a login in one is not read back; the script, a URL or a full path, only with AUTODETECT`, func(j *bits.Job) *bits.ProxySettings { return &j.ProxySettings }, checkProxy).reconnects(),
 	field("security_flags", "SetSecurityFlags GetSecurityFlags", "the bits of SetSecurityFlags", func(j *bits.Job) *bits.SecurityFlags { return &j.SecurityFlags }, func(j *bits.Job, f *bits.SecurityFlags) error {
 		if err := f.Check(); err != nil {
 			return err
@@ -150,9 +151,9 @@ var properties = []Property{
 		}
 		return nil
 	}),
-	field("client_certificate", "SetClientCertificateByID SetClientCertificateByName GetClientCertificate", `{"location":"CURRENT_USER","store":"MY", and "hash":"40 hexadecimal digits" or "subject":"a part of the name"}; null: none`, func(j *bits.Job) **bits.ClientCertificate { return &j.Secrets.ClientCertificate }, checkClientCertificate).reads(readClientCertificate).ofOwner().reconnects(),
+	field("client_certificate", "SetClientCertificateByID SetClientCertificateByName GetClientCertificate", `{"location":"CURRENT_USER","store":"MY", and "hash":"40 hexadecimal digits" or "subject":"a part of the name"}, or {"file":"/full/path", "key" and "password_file" likewise}; it must be there, and is read anew for each connection; null: none`, func(j *bits.Job) **bits.ClientCertificate { return &j.Secrets.ClientCertificate }, checkClientCertificate).reads(readClientCertificate).ofOwner().reconnects(),
 	field("http_method", "SetHttpMethod GetHttpMethod", "default GET, for uploads BITS_POST; another one makes the job FOREGROUND and every error fatal; until the first Resume", func(j *bits.Job) *string { return &j.HTTPMethod }, checkMethod).before(beforeResume, afterResume),
-	field("file_acl_flags", "SetFileACLFlags GetFileACLFlags", "sum of 1 owner, 2 group, 4 DACL, 8 SACL; kept with files over SMB; until TRANSFERRED", func(j *bits.Job) *bits.ACLFlags { return &j.FileACLFlags }, word(bits.AllACL, hresult.E_INVALIDARG)).before(beforeTransferred, hresult.BG_E_INVALID_STATE),
+	field("file_acl_flags", "SetFileACLFlags GetFileACLFlags", "sum of 1 owner, 2 group, 4 DACL, 8 SACL; of files over SMB, kept and not applied; until TRANSFERRED", func(j *bits.Job) *bits.ACLFlags { return &j.FileACLFlags }, word(bits.AllACL, hresult.E_INVALIDARG)).before(beforeTransferred, hresult.BG_E_INVALID_STATE),
 	field("peer_caching_flags", "SetPeerCachingFlags GetPeerCachingFlags", "sum of 1 fetch from peers, 2 serve to peers, 4 no branch cache; default 0", func(j *bits.Job) *bits.PeerCachingFlags { return &j.PeerCachingFlags }, word(bits.AllPeers, hresult.E_NOTIMPL)),
 	field("cost_flags", "BITS_JOB_PROPERTY_ID_COST_FLAGS", "states of cost in which the job may run: a sum of BITS_COST_STATE, or ALWAYS, NOT_ROAMING, NO_SURCHARGE, STANDARD, UNRESTRICTED; 0 (default): the policy decides", func(j *bits.Job) *bits.CostFlags { return &j.CostFlags }, word(bits.AllCost, hresult.E_INVALIDARG)),
 	field("dynamic_content", "BITS_JOB_PROPERTY_DYNAMIC_CONTENT", "servers without size and ranges are taken; an interruption starts the file over; default false; until the first Resume", func(j *bits.Job) *bool { return &j.DynamicContent }, nil).of(downloadsOnly, bits.Download).before(beforeResume, afterResume),
@@ -169,6 +170,17 @@ var properties = []Property{
 		}
 		return nil
 	}),
+	field("login_sources", "", `{"netrc":"/path","bearer_token_file":"/path","keyring":true}: where logins are found that were not given with set-credentials; null (default): nowhere`, func(j *bits.Job) **bits.LoginSources { return &j.LoginSources }, func(_ *bits.Job, s **bits.LoginSources) error {
+		if *s == nil {
+			return nil
+		}
+		for _, path := range []string{(*s).Netrc, (*s).BearerTokenFile} {
+			if path != "" && !filepath.IsAbs(path) {
+				return bits.Errorf(hresult.E_INVALIDARG, "%s is not a full path", path)
+			}
+		}
+		return nil
+	}).reconnects(),
 	field("on_demand_mode", "BITS_JOB_PROPERTY_ON_DEMAND_MODE", "only the ranges that were requested are fetched, then the job is SUSPENDED, or TRANSFERRED if its files are whole; default false", func(j *bits.Job) *bool { return &j.OnDemand }, nil).of(downloadsOnly, bits.Download).reconnects(),
 	field("helper_token_flags", "SetHelperTokenFlags GetHelperTokenFlags", "where the helper token is used: sum of 1 local files, 2 network; default 0", func(j *bits.Job) *bits.HelperTokenFlags { return &j.HelperTokenFlags }, word(bits.AllTokenFlags, hresult.E_INVALIDARG)).reconnects(),
 	field("reply_file_name", "SetReplyFileName GetReplyFileName", "full path of the reply; empty: beside the uploaded file; until the reply arrives", func(j *bits.Job) *string { return &j.ReplyFileName }, nil).orNull().of(hresult.E_NOTIMPL, bits.UploadReply).before(beforeReply, hresult.BG_E_INVALID_STATE),

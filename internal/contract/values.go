@@ -102,21 +102,6 @@ func checkCLSID(_ *bits.Job, s *string) error {
 	return nil
 }
 
-func checkProxy(_ *bits.Job, p *bits.ProxySettings) error {
-	list, bypass := utf8.RuneCountInString(p.List), utf8.RuneCountInString(p.Bypass)
-	switch {
-	case p.Usage == bits.ProxyOverride && strings.TrimSpace(p.List) == "":
-		return bits.Errorf(hresult.E_INVALIDARG, "OVERRIDE needs a list of proxies")
-	case p.Usage != bits.ProxyOverride && (p.List != "" || p.Bypass != ""):
-		return bits.Errorf(hresult.E_INVALIDARG, "the lists are for OVERRIDE only, and this is %s", p.Usage)
-	case list > bits.MaxProxyList:
-		return bits.Errorf(hresult.BG_E_PROXY_LIST_TOO_LARGE, "the list has %d characters, and %d are allowed", list, bits.MaxProxyList)
-	case bypass > bits.MaxProxyList:
-		return bits.Errorf(hresult.BG_E_PROXY_BYPASS_LIST_TOO_LARGE, "the bypass list has %d characters, and %d are allowed", bypass, bits.MaxProxyList)
-	}
-	return nil
-}
-
 // DefaultMethod is the method of jobs of the type.
 func DefaultMethod(t bits.JobType) string {
 	if t == bits.Download {
@@ -144,7 +129,12 @@ func checkClientCertificate(_ *bits.Job, c **bits.ClientCertificate) error {
 	if *c == nil {
 		return nil
 	}
+	if (*c).File != "" {
+		return checkCertificateFile(*c)
+	}
 	switch v := *c; {
+	case v.Key != "" || v.PasswordFile != "":
+		return bits.Errorf(hresult.E_INVALIDARG, "key and password_file go with file; in a store they lie beside the certificate")
 	case v.Store == "" || v.Hash == "" && v.Subject == "":
 		return bits.Errorf(hresult.RPC_X_NULL_REF_POINTER, "a certificate is named by its store, and by its hash or subject")
 	case v.Hash != "" && v.Subject != "":
@@ -157,6 +147,23 @@ func checkClientCertificate(_ *bits.Job, c **bits.ClientCertificate) error {
 			return bits.Errorf(hresult.RPC_X_BAD_STUB_DATA, "the hash has 40 hexadecimal digits (SHA-1), and %q does not", h)
 		}
 		(*c).Hash = strings.ToLower(h)
+	}
+	return nil
+}
+
+// checkCertificateFile accepts a certificate that is named by files instead of a store.
+func checkCertificateFile(c *bits.ClientCertificate) error {
+	if c.Store != "" || c.Hash != "" || c.Subject != "" {
+		return bits.Errorf(hresult.E_INVALIDARG, "a certificate is named by a file or in a store, not by both")
+	}
+	for _, path := range []string{c.File, c.Key, c.PasswordFile} {
+		switch {
+		case strings.HasPrefix(strings.ToLower(path), "pkcs11:"):
+			return bits.Errorf(hresult.E_NOTIMPL, "certificates of smart cards and other PKCS#11 tokens cannot be used: their drivers are libraries of C, and this program has no C in it").
+				WithHint("export the certificate with its key to a file, if the token allows it, or run a proxy of your own that has the token (stunnel)")
+		case path != "" && (!filepath.IsAbs(path) || strings.ContainsRune(path, 0)):
+			return bits.Errorf(hresult.E_INVALIDARG, "the file %q is no full path", path)
+		}
 	}
 	return nil
 }

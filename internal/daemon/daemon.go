@@ -18,8 +18,8 @@ import (
 	"bits/hresult"
 	"bits/internal/api"
 	"bits/internal/certcheck"
-	"bits/internal/contract"
 	"bits/internal/ipc"
+	"bits/internal/limits"
 	"bits/internal/notifier"
 	"bits/internal/notify"
 	"bits/internal/queue"
@@ -38,7 +38,7 @@ type Config struct {
 	AllUsers  bool          // everybody may call it; its process is root's
 	IdleExit  time.Duration // end after this time without work and without a connection; 0: never
 	Scheduler scheduler.Settings
-	Limits    contract.Limits // of policy
+	Limits    limits.Limits // of policy
 	Log       *slog.Logger
 
 	NoCommands bool   // policy: notification commands are kept, and not run
@@ -101,8 +101,10 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	crls := certcheck.NewCRLCache(filepath.Join(c.State, "crl"))
 	nets := newNetworks(q, c.Log)
-	m := mover{crls: certcheck.NewCRLCache(filepath.Join(c.State, "crl")), hub: hub, nets: nets, transfers: transfer.NewService()}
+	m := mover{crls: crls, hub: hub, ways: newWays(crls, c.Log), nets: nets, transfers: transfer.NewService()}
+	defer m.ways.workers.Close()
 	planner := scheduler.New(q, m.run, c.Scheduler)
 	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket}, Log: c.Log}, new(sync.Map)}
 	if !c.AllUsers {
@@ -115,7 +117,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	server := &http.Server{
 		Handler: (&api.Server{
 			Queue: q, Hub: hub, Store: s, Limits: c.Limits, AllUsers: c.AllUsers, NoCommands: c.NoCommands,
-			Stop: func() { stop(errStopped) },
+			Stop: func() { stop(errStopped) }, Explain: m.ways.explain,
 			System: func() wire.System {
 				return wire.System{API: wire.Version, Build: build, PID: os.Getpid(), Started: started, State: c.State, Busy: busy(), Asking: hub.Count()}
 			},

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"net"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,8 @@ import (
 	"bits/internal/certcheck"
 	"bits/internal/joblog"
 	"bits/internal/layout"
+	"bits/internal/login"
 	"bits/internal/notify"
-	"bits/internal/proxy"
 	"bits/internal/queue"
 	"bits/internal/transfer"
 	"bits/internal/transport"
@@ -28,6 +29,7 @@ import (
 type mover struct {
 	crls *certcheck.CRLCache
 	hub  *notify.Hub
+	ways *ways
 	nets *networks
 
 	transfers *transfer.Service
@@ -47,18 +49,18 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	if err := access.Files(job); err != nil {
 		return unfinished(job), err
 	}
-	environment, err := proxies(job)
+	find, err := m.ways.of(job)
 	if err != nil {
 		return -1, err
 	}
 	var current atomic.Pointer[bits.File] // the file being transferred when a connection is opened
 	number := func() int { return current.Load().Number }
 	current.Store(&bits.File{Number: -1})
-	find := loggedProxies(run, number, proxy.FromEnvironment(environment))
+	route := loggedRoute(run, number, find)
 	// Reading the authorities takes longer than a small file, so it waits for the first certificate.
 	policy := sync.OnceValues(func() (certcheck.Policy, error) {
 		roots, err := roots(job)
-		return certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: find}, err
+		return certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: first(ctx, route)}, err
 	})
 	origin := logged(run, number, func(ctx context.Context, endpoint string, cs tls.ConnectionState) (string, error) {
 		p, err := policy()
@@ -85,10 +87,12 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		}
 		return byRules, nil
 	})
-	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Find: find})
+	logins := login.Of(job)
+	defer logins.Close()
+	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Route: route, Certificate: certificates(run, job), Logins: func(via *url.URL) transport.Answerer { return logins.Proxy(via) }})
 	defer t.Close()
 	defer m.nets.follow(run, t)()
-	client := transfer.Client(joblog.Trips{RoundTripper: t, Log: run, File: number}, job)
+	client := transfer.Client(login.RoundTripper{Login: logins, Base: legs{joblog.Trips{RoundTripper: t, Log: run, File: number}, t}}, job)
 	for {
 		f, ok := run.Next(func(f *bits.File) bool { return layout.Wants(f, job.OnDemand) })
 		if !ok {
@@ -106,22 +110,17 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	}
 }
 
+// legs logs each leg of a login too.
+type legs struct {
+	joblog.Trips
+	t *transport.Transport
+}
+
+func (l legs) HTTP1(u *url.URL) { l.t.HTTP1(u) }
+
 // unfinished is the number of the first file that is not there yet, -1 if there is none.
 func unfinished(j *bits.Job) int {
 	return slices.IndexFunc(j.Files, func(f bits.File) bool { return !f.Finished })
-}
-
-// proxies are the proxy variables that a job goes by. What it must not do is done in no other way: a list that cannot be obeyed yet is an
-// error.
-func proxies(job *bits.Job) (map[string]string, error) {
-	switch job.ProxySettings.Usage {
-	case bits.ProxyPreconfig:
-		return job.Secrets.Environment, nil
-	case bits.ProxyOverride:
-		return nil, bits.Errorf(hresult.E_NOTIMPL, "cannot carry out job %s: this version has no lists of proxies", job.ID).In(bits.ContextQueueManager).
-			WithHint("make the job with http_proxy and https_proxy set, and leave proxy_settings as PRECONFIG")
-	}
-	return nil, nil // NO_PROXY; and AUTODETECT, which finds none yet
 }
 
 // roots are the authorities of a job: its own, else what its creator's environment names, else the system's.

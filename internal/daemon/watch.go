@@ -8,6 +8,8 @@ import (
 
 	"bits/internal/certcheck"
 	"bits/internal/joblog"
+	"bits/internal/proxy"
+	"bits/internal/transport"
 )
 
 // judged is what phase two of one connection needs, and remembers who has judged the certificate.
@@ -45,22 +47,22 @@ func logged(log joblog.Log, file func() int, check func(context.Context, string,
 	}
 }
 
-// loggedProxies finds proxies, and logs which, once for each server.
-func loggedProxies(log joblog.Log, file func() int, find func(*url.URL) (*url.URL, error)) func(*url.URL) (*url.URL, error) {
+// loggedRoute logs the way to each server, once, and what is to be told of how it was found.
+func loggedRoute(log joblog.Log, file func() int, find func(context.Context, *url.URL) (proxy.Choice, error)) transport.Route {
 	var told sync.Map
-	return func(u *url.URL) (*url.URL, error) {
-		via, err := find(u)
-		if via != nil || err != nil {
-			if _, again := told.LoadOrStore(u.Scheme+"://"+u.Host, true); again {
-				return via, err
-			}
+	return func(ctx context.Context, u *url.URL) ([]*url.URL, error) {
+		c, err := find(ctx, u)
+		if err == nil && (len(c.Route) == 0 || c.Route[0] == nil) {
+			return c.Route, nil
 		}
-		switch {
-		case err != nil:
+		if _, again := told.LoadOrStore(u.Scheme+"://"+u.Host, true); again {
+			return c.Route, err
+		}
+		if err != nil {
 			log.Log(joblog.Proxy, file(), "cannot find the proxy for %s: %v", u.Host, err)
-		case via != nil:
-			log.Log(joblog.Proxy, file(), "%s is reached through the proxy %s://%s", u.Host, via.Scheme, via.Host)
+			return c.Route, err
 		}
-		return via, err
+		log.Log(joblog.Proxy, file(), "%s is reached through the proxy %s", u.Host, proxy.Name(c.Route[0]))
+		return c.Route, nil
 	}
 }

@@ -37,6 +37,7 @@ type options struct {
 	giveUp                                             time.Duration
 	groups                                             []group
 	known                                              *known
+	logins                                             *logins
 }
 
 // group is a set of flags of one subject, which become properties of the jobs.
@@ -47,8 +48,8 @@ type group interface {
 
 // Command is the command get.
 func Command(a *console.App) *cobra.Command {
-	k := &known{}
-	o := options{groups: []group{&trust{}, &verbose{}, k}, known: k}
+	k, l := &known{}, &logins{}
+	o := options{groups: []group{&trust{}, &certificate{}, &proxies{}, l, &verbose{}, k}, known: k, logins: l}
 	cmd := &cobra.Command{
 		Use:   "get URL...",
 		Short: "Fetch files",
@@ -262,7 +263,7 @@ func (f *fetch) begin(ctx context.Context, t targets.Target, other *bits.Job) (j
 		return nil, err
 	}
 	spec := bits.Spec{
-		ID: bits.NewID(), DisplayName: progress.Cut(name, bits.MaxDisplayName), Properties: f.properties, Resume: f.judge == nil,
+		ID: bits.NewID(), DisplayName: progress.Cut(name, bits.MaxDisplayName), Properties: f.properties, Credentials: f.logins.credentials, Resume: f.judge == nil,
 		Files: []bits.FileSpec{file},
 	}
 	if other != nil {
@@ -308,6 +309,11 @@ func (f *fetch) join(ctx context.Context, j *bits.Job) error {
 	if j.AutoComplete {
 		if err := f.Client.Set(ctx, j.ID, changes); err != nil {
 			return err
+		}
+		for _, c := range f.logins.credentials {
+			if err := f.Client.SetCredentials(ctx, j.ID, c); err != nil {
+				return err
+			}
 		}
 	}
 	if f.judge == nil && (j.State == bits.StateSuspended || j.State == bits.StateError || j.State == bits.StateTransientError) {

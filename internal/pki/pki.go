@@ -106,6 +106,20 @@ func (p *Pair) Renew(old *Pair, names []string, changes ...func(*x509.Certificat
 	return certify(server(names, changes), p, old.Key)
 }
 
+// Client makes a certificate by which a client shows who it is, for a key; nil: a new one.
+func (p *Pair) Client(name string, key crypto.Signer, changes ...func(*x509.Certificate)) *Pair {
+	t := template(name)
+	t.KeyUsage = x509.KeyUsageDigitalSignature
+	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	for _, change := range changes {
+		change(t)
+	}
+	if key == nil {
+		return sign(t, p)
+	}
+	return certify(t, p, key)
+}
+
 func server(names []string, changes []func(*x509.Certificate)) *x509.Certificate {
 	t := template(names[0])
 	t.KeyUsage = x509.KeyUsageDigitalSignature

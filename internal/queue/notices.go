@@ -5,39 +5,10 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/contract"
 	"bits/internal/notify"
 	"bits/internal/store"
 )
-
-// notices numbers what the application of a job must be told of after a change: files that have arrived, then that the job is
-// TRANSFERRED or ERROR.
-// It is recorded with the change itself, so a crash between the two is not possible.
-func notices(old, j *bits.Job, files []*bits.File) {
-	next := func() *bits.Notice {
-		j.Notices++
-		return &bits.Notice{N: j.Notices}
-	}
-	for _, f := range files {
-		switch {
-		case !f.Finished || j.Type != bits.Download:
-			f.Notice = nil
-		case f.Notice == nil:
-			f.Notice = next()
-		}
-	}
-	switch {
-	case j.State == bits.StateAcknowledged && j.AutoComplete && old.State != bits.StateError: // it is told when the files have their names
-	case j.State != bits.StateTransferred && j.State != bits.StateError:
-		j.Notice = nil
-	case j.Notice == nil || arrived(old, j):
-		j.Notice = next()
-	}
-}
-
-// arrived reports whether a change is the entry into TRANSFERRED or ERROR, or another error: it has a call of its own.
-func arrived(old, j *bits.Job) bool {
-	return (j.State == bits.StateTransferred || j.State == bits.StateError) && (j.State != old.State || j.Error != old.Error)
-}
 
 // SetNotify is SetNotifyInterface: the caller becomes the application that is notified of the job, of what takes says; without it
 // nobody is.
@@ -87,7 +58,7 @@ func (q *Queue) Taken(id string, n int64, by *notify.Registration) {
 	if now := q.hub.Attached(id, notify.Notifications); by != nil && now != nil && now != by {
 		return // another object was set meanwhile, and must be told itself
 	}
-	c := &store.Change{Job: e.job.Clone()}
+	c := &store.Change{Job: contract.Clone(e.job)}
 	taken := &bits.Notice{N: n, Taken: true}
 	if j := c.Job; j.Notice != nil && j.Notice.N == n {
 		j.Notice = taken

@@ -76,7 +76,7 @@ func Open(ctx context.Context, s *store.Store, hub *notify.Hub) (*Queue, error) 
 		if at := now.Add(retry.Delay(j)); j.NextRetry != nil && j.NextRetry.After(at) {
 			j.NextRetry = &at
 		}
-		notices(j, j, all(j.Files)) // of an older program, which kept none
+		notify.Number(j, j, all(j.Files)) // of an older program, which kept none
 		// A program that knew but one owner has not recorded this.
 		if self := ipc.Self(); j.OwnerIntegrity == 0 && j.Owner == self.Owner {
 			j.OwnerElevated, j.OwnerIntegrity = self.Admin, self.Integrity
@@ -278,7 +278,7 @@ func (q *Queue) save(e *entry, c *store.Change) error {
 
 // changed applies f to a copy of the job.
 func (e *entry) changed(f func(*bits.Job, *store.Change) error) (*store.Change, error) {
-	j := e.job.Clone()
+	j := contract.Clone(e.job)
 	c := &store.Change{Job: j}
 	if err := f(j, c); err != nil {
 		return nil, err
@@ -288,7 +288,7 @@ func (e *entry) changed(f func(*bits.Job, *store.Change) error) (*store.Change, 
 
 // stamped adds to a change what goes with every one.
 func (e *entry) stamped(c *store.Change) *store.Change {
-	notices(e.job, c.Job, c.Files)
+	notify.Number(e.job, c.Job, c.Files)
 	c.Job.Modified, c.Job.Expiring = time.Now(), nil
 	if c.Job.State != e.job.State {
 		c.Events = append(c.Events, stateEvent(c.Job))
@@ -316,7 +316,7 @@ func (q *Queue) install(e *entry, j *bits.Job) {
 		q.turn++
 		e.turn = q.turn
 	}
-	if !arrived(e.job, j) {
+	if !notify.Arrived(e.job, j) {
 		e.changes++
 	}
 	if j.State != e.job.State {
@@ -412,7 +412,7 @@ func (q *Queue) expiring(seen *bits.Job, at time.Time) {
 	if e == nil || e.job != seen {
 		return
 	}
-	j := seen.Clone()
+	j := contract.Clone(seen)
 	j.Expiring = &at
 	q.store.Save(context.Background(), &store.Change{Job: j}) // if it cannot be written, it is seen again at the next start
 	e.job = j

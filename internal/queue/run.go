@@ -14,6 +14,7 @@ import (
 	"bits/internal/contract"
 	"bits/internal/joblog"
 	"bits/internal/notify"
+	"bits/internal/remotename"
 	"bits/internal/retry"
 	"bits/internal/store"
 )
@@ -274,6 +275,9 @@ func jobError(j *bits.Job, err error, file int) *bits.JobError {
 	switch e.Context {
 	case bits.ContextRemoteFile, bits.ContextGeneralTransport, bits.ContextRemoteApplication, bits.ContextCertificateCallback:
 		je.Protocol = "http"
+		if remotename.IsFile(je.URL) {
+			je.Protocol = "file"
+		}
 	}
 	return je
 }

@@ -91,7 +91,7 @@ func (q *Queue) Inspect(files func(*bits.Job) bool) []View {
 	for _, e := range q.jobs {
 		job := e.job
 		if files(job) {
-			job = job.Clone()
+			job = contract.Clone(job)
 		}
 		views = append(views, View{job, e.run, e.turn, e.changes})
 	}
@@ -105,7 +105,7 @@ func (q *Queue) Changed() <-chan struct{} { return q.hub.Changed() }
 func (q *Queue) live(e *entry) *bits.Job { return q.shown(e, q.ahead) }
 
 func (q *Queue) shown(e *entry, ahead func() map[*entry]int) *bits.Job {
-	j := e.job.Clone()
+	j := contract.Clone(e.job)
 	for i := range j.Files {
 		j.Files[i].Received = j.Files[i].TransferredBytes()
 	}

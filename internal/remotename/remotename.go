@@ -12,17 +12,11 @@ import (
 	"bits/hresult"
 )
 
-// Check accepts what AddFile accepts as a remote name: a legal http or https URL of at most 2,200 characters, each path
-// segment at most 260; nothing is escaped for the caller (BG_FILE_INFO).
+// Check accepts a remote name on the web: a legal http or https URL of at most 2,200 characters, each path segment at most 260; nothing
+// is escaped for the caller (BG_FILE_INFO).
 // Otherwise E_INVALIDARG.
 func Check(remote string) error {
-	bad := func(format string, args ...any) error {
-		shown := remote
-		if len(shown) > 80 {
-			shown = shown[:77] + "..."
-		}
-		return bits.Errorf(hresult.E_INVALIDARG, "cannot use the URL %q: %s", shown, fmt.Sprintf(format, args...)).WithHint("give a complete http:// or https:// URL")
-	}
+	bad := refused(remote)
 	if n := utf8.RuneCountInString(remote); n > bits.MaxURL {
 		return bad("it has %d characters, and %d are allowed", n, bits.MaxURL)
 	}
@@ -48,10 +42,25 @@ func Check(remote string) error {
 			return bad("the port %s is none: ports are 1 to 65535", port)
 		}
 	}
+	return segments(u, bad)
+}
+
+func segments(u *url.URL, bad func(string, ...any) error) error {
 	for segment := range strings.SplitSeq(u.EscapedPath(), "/") {
 		if len(segment) > bits.MaxPathSegment {
 			return bad("a part of its path has %d characters, and %d are allowed", len(segment), bits.MaxPathSegment)
 		}
 	}
 	return nil
+}
+
+// refused makes the errors of a name.
+func refused(remote string) func(format string, args ...any) error {
+	return func(format string, args ...any) error {
+		shown := remote
+		if len(shown) > 80 {
+			shown = shown[:77] + "..."
+		}
+		return bits.Errorf(hresult.E_INVALIDARG, "cannot use the URL %q: %s", shown, fmt.Sprintf(format, args...)).WithHint("give a complete http:// or https:// URL, or the name of a file: docs/sources.md")
+	}
 }

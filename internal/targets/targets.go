@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -70,7 +69,7 @@ func (c Command) Find() ([]Target, error) {
 	seen := map[string]bool{}
 	for i := range all {
 		t := &all[i]
-		if err := remotename.Check(t.URL); err != nil {
+		if err := remotename.CheckSource(t.URL); err != nil {
 			return nil, err
 		}
 		if t.Path == "" {
@@ -120,7 +119,7 @@ func vacant(t Target, force bool) error {
 // fileName is the last part of the path of a URL, made safe as a name.
 // Bytes that are no UTF-8 stay escaped.
 func fileName(remote string) string {
-	u, err := url.Parse(remote)
+	u, err := remotename.URL(remote)
 	if err != nil {
 		return "index.html"
 	}
@@ -175,7 +174,7 @@ func (c Command) read() (all []Target, err error) {
 		if i := strings.IndexAny(line, " \t"); i >= 0 {
 			u, file = line[:i], strings.TrimSpace(line[i:])
 		}
-		if err := remotename.Check(u); err != nil {
+		if err := remotename.CheckSource(u); err != nil {
 			return nil, misused("cannot read line %d of the list: %w", n, err)
 		}
 		all = append(all, Target{u, file})
@@ -214,7 +213,7 @@ func readCSV(r io.Reader) (all []Target, err error) {
 		if destination >= 0 {
 			t.Path = row[destination]
 		}
-		if err := remotename.Check(t.URL); err != nil {
+		if err := remotename.CheckSource(t.URL); err != nil {
 			line, _ := rows.FieldPos(source)
 			return nil, misused("cannot read line %d of the list: %w", line, err)
 		}

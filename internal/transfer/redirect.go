@@ -52,6 +52,7 @@ func redirect(flags bits.SecurityFlags) func(*http.Request, []*http.Request) err
 		case last.Scheme == "https" && next.URL.Scheme == "http" && flags&bits.RedirectHTTPSToHTTP == 0:
 			return refuse("it is redirected from https to http (%s)", next.URL)
 		}
+		// Also from the web to files: a server must not choose what we read here.
 		if err := remotename.Check(next.URL.String()); err != nil {
 			return refuse("it is redirected to an address that cannot be used: %w", err)
 		}

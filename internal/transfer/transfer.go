@@ -13,7 +13,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"bits/internal/digest"
 	"bits/internal/joblog"
 	"bits/internal/layout"
+	"bits/internal/login"
 	"bits/internal/remotename"
 	"bits/internal/retry"
 	"bits/internal/tempfile"
@@ -73,13 +73,14 @@ type download struct {
 	budget int64 // bytes that the file may have
 
 	layout layout.Layout
-	ask    bits.Ranges // of the remote file; none: the whole
-	stream bool        // ask for no range
-	single bool        // ask for one range at a time
-	seam   int64       // how much of what is there is asked for again
-	again  bits.Range  // what was, of the remote file
-	bound  bool        // the request was bound to the version, by If-Range
-	plain  bool        // that must not be: the server does not know it
+	ask    bits.Ranges    // of the remote file; none: the whole
+	stream bool           // ask for no range
+	single bool           // ask for one range at a time
+	seam   int64          // how much of what is there is asked for again
+	again  bits.Range     // what was, of the remote file
+	bound  bool           // the request was bound to the version, by If-Range
+	plain  bool           // that must not be: the server does not know it
+	login  *login.Request // of the answer
 	answer *http.Response
 	first  byterange.Part                 // of the answer
 	next   func() (byterange.Part, error) // the parts after it
@@ -263,7 +264,12 @@ func (d *download) wanted() []bits.Range {
 }
 
 func (d *download) do(method string, header http.Header) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(d.ctx, method, d.target(), nil)
+	d.login = &login.Request{}
+	target, err := remotename.URL(d.target())
+	var r *http.Request
+	if err == nil {
+		r, err = http.NewRequestWithContext(login.With(d.ctx, d.login), method, target.String(), nil)
+	}
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
@@ -271,10 +277,11 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	r.Header.Set("Accept-Encoding", "identity")
 	r.Header.Set("User-Agent", userAgent)
 	// The logins are for the server that the owner named, not for one that a redirect has put in its place.
-	given, err := url.Parse(content.Given(&d.file))
+	given, err := remotename.URL(content.Given(&d.file))
 	if err != nil {
 		return nil, d.fault(hresult.E_INVALIDARG, "%v", err)
 	}
+	d.login.Named = given
 	first := map[string]bool{}
 	for line := range strings.SplitSeq(d.job.Secrets.Headers, "\r\n") {
 		name, value, ok := strings.Cut(line, ":")
@@ -299,7 +306,7 @@ func (d *download) do(method string, header http.Header) (*http.Response, error)
 	if err != nil {
 		return nil, transport.Error(err, d.from())
 	}
-	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName && d.file.Source == "" {
+	if to := answer.Request.URL.String(); d.job.SecurityFlags&bits.RedirectMask == bits.RedirectReport && to != d.file.RemoteName && d.file.Source == "" && !remotename.IsFile(d.file.RemoteName) {
 		from := d.file.RemoteName
 		d.file.RemoteName = to
 		d.original(from)
@@ -349,12 +356,12 @@ func (d *download) status(answer *http.Response) error {
 		return bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot fetch %s: it is redirected to %s, and the job follows no redirects", from, to).In(bits.ContextRemoteFile)
 	}
 	d.report.Answered(headersOf(answer))
+	if d.login != nil && d.login.Refused != nil {
+		return d.login.Refused
+	}
 	e := d.fault(hresult.FromHTTPStatus(answer.StatusCode), "the server answered %s", answer.Status)
 	if s := answer.StatusCode; s == http.StatusServiceUnavailable || s == http.StatusTooManyRequests {
 		e.After = retry.After(answer.Header.Get("Retry-After"), answer.Header.Get("Date"), time.Now())
-	}
-	if e.Code == hresult.BG_E_HTTP_ERROR_401 && len(d.job.Secrets.Credentials) > 0 {
-		return e.WithHint("the credentials of a job are kept, and not shown to a server yet: put the login into its custom_headers, as Authorization")
 	}
 	return e
 }

@@ -13,6 +13,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/netmon"
+	"bits/internal/proxy"
 )
 
 // faults maps what goes wrong between us and a server to codes; the first row that fits decides.
@@ -37,6 +38,8 @@ var faults = []struct {
 	{is(syscall.EADDRNOTAVAIL), hresult.ERROR_WINHTTP_CANNOT_CONNECT, ""},
 	{is(syscall.ENETDOWN), hresult.BG_E_NETWORK_DISCONNECTED, "the network is down"},
 	{alert(112), hresult.ERROR_WINHTTP_SECURE_CERT_CN_INVALID, "the server does not know that name"},
+	{is(errProxyCertificateNeeded), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED_PROXY, errProxyCertificateNeeded.Error()},
+	{is(errCertificateRefused), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, ""},
 	{alert(42, 43, 44, 45, 46, 48, 49, 116), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, "the server demands a client certificate"},
 	{is(errCertificateNeeded), hresult.ERROR_WINHTTP_CLIENT_AUTH_CERT_NEEDED, errCertificateNeeded.Error()},
 	{anyAlert, hresult.ERROR_WINHTTP_SECURE_CHANNEL_ERROR, ""},
@@ -77,7 +80,15 @@ func Error(err error, remote string) error {
 			if why == "" {
 				why = innermost(err)
 			}
-			e := bits.Errorf(f.code, "cannot fetch %s: %s", remote, why).In(bits.ErrorContext(f.code.Context()))
+			through := ""
+			var failed *viaError
+			if errors.As(err, &failed) && failed.via != nil {
+				through = " through the proxy " + proxy.Name(failed.via)
+			}
+			e := bits.Errorf(f.code, "cannot fetch %s%s: %s", remote, through, why).In(bits.ErrorContext(f.code.Context()))
+			if through != "" {
+				e = e.WithHint("bits proxy explain URL --job JOB says why that proxy is used")
+			}
 			e.Err = err
 			return e
 		}

@@ -10,10 +10,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -23,8 +21,8 @@ import (
 	"time"
 
 	"bits"
-	"bits/hresult"
 	"bits/internal/certcheck"
+	"bits/internal/fileserver"
 	"bits/internal/netmon"
 )
 
@@ -35,7 +33,6 @@ const (
 	HandshakeTime = 30 * time.Second // without the time the application takes for its verdict
 	HeaderTime    = 120 * time.Second
 	headerSize    = 1 << 20
-	alertTime     = time.Second
 	readSize      = 256 << 10 // few large reads under TLS halve the CPU time
 )
 
@@ -49,17 +46,24 @@ type Verify func(ctx context.Context, endpoint string, cs tls.ConnectionState) e
 type Transport struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	origin Verify
-	proxy  Verify
-	find   func(*url.URL) (*url.URL, error)
+	origin party
+	proxy  party
+	route  Route
+	logins func(via *url.URL) Answerer
+	http1  sync.Map // addresses that must be spoken to in HTTP/1.1
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
-	asked  sync.Map // addresses whose servers ask for a certificate of ours
+	asked  sync.Map // who asks for a certificate of ours: asker to whether one was shown
+	old    sync.Map // addresses whose servers ask for a certificate late, as only TLS 1.2 can
 
-	plain  http.Transport // for http
 	secure http.Transport // for https: dials, tunnels and shakes hands by itself
+	older  http.Transport // the same, with HTTP/1.1 over TLS 1.2
+	files  *fileserver.Server
+	legacy http.Transport // the same, with HTTP/1.1
 
 	mu     sync.Mutex
 	closed bool
+	plain  map[string]*http.Transport // for http, by the proxy
+	failed map[string]time.Time       // proxies that could not be reached, and when
 	conns  map[net.Conn]bool
 	dials  sync.WaitGroup
 	asking int // dials that have no connection yet
@@ -69,57 +73,94 @@ type Transport struct {
 type Config struct {
 	Origin Verify                                                            // of the servers of the job
 	Proxy  Verify                                                            // of proxies that are reached over TLS
-	Find   func(*url.URL) (*url.URL, error)                                  // the proxy for a URL; nil: none. Nil for no proxies at all
+	Route  Route                                                             // nil: no proxies at all
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
+
+	Certificate Certificate                               // nil: none is shown to anybody
+	Login       func(host string) (user, password string) // for shares; nil: as a guest
+	Logins      func(via *url.URL) Answerer               // answers a proxy that asks for a login; nil: nobody
 }
+
+// Answerer sends a request with the authorizations that a proxy asks for, one after another, over the same connection.
+// Refused says why an answer still asks for one.
+type Answerer interface {
+	Do(ctx context.Context, method, uri string, send func(authorization string, http1 bool) (*http.Response, error)) (answer *http.Response, refused *bits.Error, err error)
+}
+
+// Route finds the way to a URL: proxies that are tried in order, where nil is a direct connection.
+type Route func(ctx context.Context, u *url.URL) ([]*url.URL, error)
 
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
 func New(ctx context.Context, c Config) *Transport {
-	t := &Transport{origin: c.Origin, proxy: c.Proxy, find: c.Find, conns: map[net.Conn]bool{}}
+	t := &Transport{route: c.Route, logins: c.Logins, conns: map[net.Conn]bool{}, plain: map[string]*http.Transport{}, failed: map[string]time.Time{}}
+	t.origin = party{verify: c.Origin, certificate: c.Certificate, needs: errCertificateNeeded}
+	t.proxy = party{verify: c.Proxy, needs: errProxyCertificateNeeded}
 	t.ctx, t.cancel = context.WithCancel(ctx)
-	if t.find == nil {
-		t.find = func(*url.URL) (*url.URL, error) { return nil, nil }
+	if t.route == nil {
+		t.route = func(context.Context, *url.URL) ([]*url.URL, error) { return []*url.URL{nil}, nil }
 	}
 	if t.dialer = c.Dial; t.dialer == nil {
 		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
-	}
-	common := func(h *http.Transport) {
-		h.DialContext = t.dial
-		h.ResponseHeaderTimeout = HeaderTime
-		h.ReadBufferSize = 64 << 10
-		h.MaxResponseHeaderBytes = headerSize
-		h.DisableCompression = true
-		h.IdleConnTimeout = 60 * time.Second
-	}
-	common(&t.plain)
-	t.plain.Proxy = func(r *http.Request) (*url.URL, error) { return t.find(r.URL) }
-	t.plain.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := t.dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return t.shake(ctx, conn, addr, t.proxy, "http/1.1")
 	}
 	common(&t.secure)
 	t.secure.ForceAttemptHTTP2 = true
 	// No larger frames than all servers send: lighttpd (1.4.69) that is told to send slowly falls silent when it may make larger ones.
 	t.secure.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
 	t.secure.DialTLSContext = t.dialSecure
+	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Login})
+	common(&t.older)
+	t.older.DialTLSContext = t.dialOlder
+	common(&t.legacy)
+	t.legacy.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return t.dialOrigin(ctx, network, addr, 0, "http/1.1")
+	}
 	return t
+}
+
+func common(h *http.Transport) {
+	h.ResponseHeaderTimeout = HeaderTime
+	h.ReadBufferSize = 64 << 10
+	h.MaxResponseHeaderBytes = headerSize
+	h.DisableCompression = true
+	h.IdleConnTimeout = 60 * time.Second
 }
 
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" {
-		return trip(&t.plain, r)
+	switch r.URL.Scheme {
+	case "https":
+	case "file", "smb":
+		return t.file(r)
+	default:
+		return t.roundTripPlain(r)
 	}
-	answer, err := trip(&t.secure, r)
+	addr, by := address(r.URL), &t.secure
+	if _, ok := t.old.Load(addr); ok {
+		by = &t.older
+	} else if _, ok := t.http1.Load(addr); ok {
+		by = &t.legacy
+	}
+	answer, err := trip(by, r)
+	if by != &t.older && t.asksLate(addr, r, answer, err) {
+		if answer != nil {
+			answer.Body.Close()
+		}
+		t.old.Store(addr, true)
+		if answer, err = trip(&t.older, r); err != nil && alert(70)(err) {
+			err = tooNew(r.URL)
+		}
+	}
 	if err != nil {
-		err = t.refusal(r.Context(), net.JoinHostPort(r.URL.Hostname(), cmp.Or(r.URL.Port(), "443")), err)
+		err = t.refusal(r.Context(), addr, err)
 	}
 	return answer, err
 }
+
+func address(u *url.URL) string { return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")) }
+
+// HTTP1 makes later requests to the origin of a URL go over HTTP/1.1.
+func (t *Transport) HTTP1(u *url.URL) { t.http1.Store(address(u), true) }
 
 // trip sends a request, and once more if what came over a connection that was in use before is no answer: bytes too many behind the
 // answer before are none.
@@ -135,24 +176,6 @@ func trip(h *http.Transport, r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// refusal finds out whether a server that has asked for a certificate of ours broke off for want of it.
-// With TLS 1.3 it says so after the handshake, in an alert that net/http may lose: another connection, without a request, hears it.
-func (t *Transport) refusal(ctx context.Context, addr string, err error) error {
-	if _, asked := t.asked.Load(addr); !asked || ctx.Err() != nil {
-		return err
-	}
-	conn, derr := t.dialSecure(ctx, "tcp", addr)
-	if derr != nil {
-		return err
-	}
-	defer conn.Close()
-	conn.SetReadDeadline(time.Now().Add(alertTime))
-	if _, rerr := conn.Read(make([]byte, 1)); rerr != nil && anyAlert(rerr) {
-		return fmt.Errorf("%w: %w", errCertificateNeeded, err)
-	}
-	return err
-}
-
 // Close ends every connection and waits until no dial and no handshake is under way.
 func (t *Transport) Close() {
 	t.mu.Lock()
@@ -162,9 +185,16 @@ func (t *Transport) Close() {
 		c.Close()
 	}
 	t.mu.Unlock()
+	t.files.Close()
 	t.dials.Wait()
-	t.plain.CloseIdleConnections()
+	t.mu.Lock()
+	for _, h := range t.plain {
+		h.CloseIdleConnections()
+	}
+	t.mu.Unlock()
 	t.secure.CloseIdleConnections()
+	t.older.CloseIdleConnections()
+	t.legacy.CloseIdleConnections()
 }
 
 // begin counts a dial, unless the Transport is closed.
@@ -187,7 +217,11 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	defer end()
-	ctx, cancel := context.WithTimeout(ctx, ConnectTime)
+	most := ConnectTime
+	if others, _ := ctx.Value(hurried{}).(bool); others {
+		most = failoverTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
@@ -265,72 +299,36 @@ func (c *tracked) Close() error {
 
 // dialSecure connects to the origin, through the proxy's tunnel if there is one, and shakes hands with the origin.
 func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.Conn, error) {
+	return t.dialOrigin(ctx, network, addr, 0, "h2", "http/1.1")
+}
+
+func (t *Transport) dialOlder(ctx context.Context, network, addr string) (net.Conn, error) {
+	return t.dialOrigin(ctx, network, addr, tls.VersionTLS12, "http/1.1")
+}
+
+func (t *Transport) dialOrigin(ctx context.Context, network, addr string, version uint16, protocols ...string) (net.Conn, error) {
 	ctx, end, err := t.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	via, err := t.find(&url.URL{Scheme: "https", Host: addr})
+	route, err := t.route(ctx, &url.URL{Scheme: "https", Host: addr})
 	if err != nil {
 		return nil, err
 	}
-	var conn net.Conn
-	if via == nil {
-		conn, err = t.dial(ctx, network, addr)
-	} else {
-		conn, err = t.tunnel(ctx, network, via, addr)
-	}
+	conn, err := along(ctx, t, route, func(ctx context.Context, via *url.URL) (net.Conn, error) { return t.reach(ctx, network, via, addr) })
 	if err != nil {
 		return nil, err
 	}
-	return t.shake(ctx, conn, addr, t.origin, "h2", "http/1.1")
-}
-
-// tunnel asks the proxy for a tunnel to addr.
-func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, addr string) (net.Conn, error) {
-	port := via.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[via.Scheme]
-	}
-	at := net.JoinHostPort(via.Hostname(), port)
-	conn, err := t.dial(ctx, network, at)
-	if err == nil && via.Scheme == "https" {
-		conn, err = t.shake(ctx, conn, at, t.proxy, "http/1.1")
-	}
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	conn.SetDeadline(time.Now().Add(HeaderTime))
-	request := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: addr}, Host: addr, Header: http.Header{}}
-	if u := via.User; u != nil {
-		password, _ := u.Password()
-		request.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
-	}
-	if err := request.Write(conn); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	limited := &io.LimitedReader{R: conn, N: headerSize}
-	r := bufio.NewReader(limited)
-	answer, err := http.ReadResponse(r, request)
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	if answer.StatusCode != http.StatusOK || r.Buffered() > 0 {
-		conn.Close()
-		return nil, bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot reach %s through the proxy %s: it answered %s", addr, via.Redacted(), answer.Status).In(bits.ContextRemoteFile)
-	}
-	conn.SetDeadline(time.Time{})
-	return conn, nil
+	of := t.origin
+	of.newest = version
+	return t.shake(ctx, conn, addr, of, protocols...)
 }
 
 // shake does the TLS handshake.
-// The endpoint is the address that was dialled; verify runs in the middle of the handshake, and an error of it ends the connection
+// The endpoint is the address that was dialled; the party's verify runs in the middle of the handshake, and an error of it ends the connection
 // before a byte of a request is sent.
-func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verify Verify, protocols ...string) (net.Conn, error) {
+func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, with party, protocols ...string) (net.Conn, error) {
 	ctx, end, err := t.begin(ctx)
 	if err != nil {
 		conn.Close()
@@ -351,15 +349,19 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 		ServerName: host,
 		NextProtos: protocols,
 		MinVersion: tls.VersionTLS12,
+		MaxVersion: with.newest,
+
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			t.asked.Store(addr, true)
-			return new(tls.Certificate), nil
+			patience.Stop()
+			defer patience.Reset(HandshakeTime)
+			return t.show(ctx, addr, endpoint, with)
 		},
-		InsecureSkipVerify: true, // VerifyConnection does it, for every connection and in full
+		Renegotiation:      tls.RenegotiateOnceAsClient, // the certificate of the server must stay the same in it
+		InsecureSkipVerify: true,                        // VerifyConnection does it, for every connection and in full
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			patience.Stop()
 			defer patience.Reset(HandshakeTime)
-			return verify(ctx, endpoint, cs)
+			return with.verify(ctx, endpoint, cs)
 		},
 	})
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -367,15 +369,10 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, verif
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
 		}
-		if _, asked := t.asked.Load(addr); asked && anyAlert(err) {
-			err = fmt.Errorf("%w: %w", errCertificateNeeded, err)
-		}
-		return nil, fmt.Errorf("TLS handshake with %s: %w", endpoint, err)
+		return nil, fmt.Errorf("TLS handshake with %s: %w", endpoint, t.demanded(addr, with, err))
 	}
 	return secure, nil
 }
-
-var errCertificateNeeded = errors.New("the server demands a client certificate")
 
 var errOffline = errors.New("this machine has no network")
 

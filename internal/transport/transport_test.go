@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/pki"
-	"bits/internal/proxy"
 )
 
 // A server that says nothing is given up after HandshakeTime; the time in which the application thinks does not count.
@@ -57,18 +57,23 @@ func TestHandshakeTime(t *testing.T) {
 
 // A server that takes the request and does not begin its answer is given up after HeaderTime; so is a proxy that is asked for a tunnel.
 func TestHeaderTime(t *testing.T) {
-	for _, url := range []string{"http://origin.test/f", "https://origin.test/f"} {
+	for _, remote := range []string{"http://origin.test/f", "https://origin.test/f"} {
 		synctest.Test(t, func(t *testing.T) {
-			tr := New(context.Background(), Config{Find: proxy.FromEnvironment(map[string]string{"https_proxy": "http://proxy.test"})})
+			tr := New(context.Background(), Config{Route: func(_ context.Context, u *url.URL) ([]*url.URL, error) {
+				if u.Scheme == "http" {
+					return []*url.URL{nil}, nil
+				}
+				return []*url.URL{{Scheme: "http", Host: "proxy.test"}}, nil
+			}})
 			defer tr.Close()
 			here, there := net.Pipe()
 			defer there.Close()
 			go io.Copy(io.Discard, there)
 			tr.dialer = func(context.Context, string, string) (net.Conn, error) { return here, nil }
 			began := time.Now()
-			_, err := (&http.Client{Transport: tr}).Get(url)
-			if e := bits.AsError(Error(err, url)); e.Code != hresult.ERROR_WINHTTP_TIMEOUT || e.Context != bits.ContextRemoteFile || time.Since(began) != HeaderTime {
-				t.Errorf("%s: %v after %v", url, e, time.Since(began))
+			_, err := (&http.Client{Transport: tr}).Get(remote)
+			if e := bits.AsError(Error(err, remote)); e.Code != hresult.ERROR_WINHTTP_TIMEOUT || e.Context != bits.ContextRemoteFile || time.Since(began) != HeaderTime {
+				t.Errorf("%s: %v %v after %v", remote, e.Code, e, time.Since(began))
 			}
 		})
 	}

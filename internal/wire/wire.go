@@ -91,6 +91,21 @@ type Result struct {
 	Value any          `json:"value,omitempty"` // of a call that returns one
 }
 
+// Explain is the body of POST /v1/proxy: what a job would be made with.
+type Explain struct {
+	URL           string             `json:"url"`
+	ProxySettings bits.ProxySettings `json:"proxy_settings"`
+	Environment   map[string]string  `json:"environment,omitempty"`
+}
+
+// Route is the answer to it, and to GET /v1/jobs/{job}/proxy: how a URL is reached.
+type Route struct {
+	URL   string          `json:"url"`
+	Usage bits.ProxyUsage `json:"usage"`
+	Route []string        `json:"route"` // proxies without their logins, tried in order; DIRECT is none
+	Why   []string        `json:"why"`   // what has decided it, for people
+}
+
 // Files is the body of POST /v1/jobs/{job}/files.
 type Files struct {
 	Files []bits.FileSpec `json:"files"`

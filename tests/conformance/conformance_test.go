@@ -15,7 +15,7 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	o := newOrigin()
-	t.Cleanup(o.server.Close)
+	t.Cleanup(o.close)
 	for door, open := range chosen() {
 		t.Run(door, func(t *testing.T) {
 			t.Parallel()
@@ -37,7 +37,7 @@ func TestConformance(t *testing.T) {
 func TestRestarts(t *testing.T) {
 	t.Parallel()
 	o := newOrigin()
-	t.Cleanup(o.server.Close)
+	t.Cleanup(o.close)
 	for n, r := range all(t) {
 		h := fnv.New32()
 		h.Write([]byte(r.name()))
@@ -63,7 +63,7 @@ func (r row) ours() bool {
 }
 
 func play(t *testing.T, r row, key string, o *origin, open func(*service) door, lives bool) {
-	l, err := limits(r.marks["limits"])
+	l, err := limitsOf(r.marks["limits"])
 	if err != nil {
 		t.Fatal(err)
 	}

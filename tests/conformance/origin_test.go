@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 // tells files apart.
 type origin struct {
 	server *httptest.Server
+	secure *httptest.Server // the same by https, which asks for a certificate
 
 	mu    sync.Mutex
 	gates map[string]chan struct{} // by row
@@ -75,8 +77,25 @@ var pages = map[string]func(o *origin, w http.ResponseWriter, r *http.Request){
 		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 		w.Write(content)
 	},
+	// It wants a name and a password.
+	"login": func(_ *origin, w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "u" || password != "p" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="login"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		whole(w, r)
+	},
 	// The header fields of the request are the content.
 	"echo": func(_ *origin, w http.ResponseWriter, r *http.Request) { echo(w, r) },
+	// The name in the certificate that the client has shown.
+	"who": func(_ *origin, w http.ResponseWriter, r *http.Request) {
+		name := "nobody"
+		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+			name = r.TLS.PeerCertificates[0].Subject.CommonName
+		}
+		http.ServeContent(w, r, "", modified, strings.NewReader(name))
+	},
 	// The same, when the gate is opened.
 	"deadecho": func(o *origin, w http.ResponseWriter, r *http.Request) {
 		o.wait(r)
@@ -111,7 +130,15 @@ func whole(w http.ResponseWriter, r *http.Request) {
 func newOrigin() *origin {
 	o := &origin{gates: map[string]chan struct{}{}, seen: map[string][]string{}}
 	o.server = httptest.NewServer(o)
+	o.secure = httptest.NewUnstartedServer(o)
+	o.secure.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	o.secure.StartTLS()
 	return o
+}
+
+func (o *origin) close() {
+	o.server.Close()
+	o.secure.Close()
 }
 
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {

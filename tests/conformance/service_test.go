@@ -2,6 +2,9 @@ package conformance
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,8 +18,9 @@ import (
 
 	"bits/client"
 	"bits/client/bitstest"
-	"bits/internal/contract"
 	"bits/internal/daemon"
+	"bits/internal/limits"
+	"bits/internal/pki"
 	"bits/internal/program"
 )
 
@@ -27,13 +31,37 @@ func TestMain(m *testing.M) {
 		caller(socket)
 		return
 	}
-	os.Exit(m.Run())
+	done, err := makeIdentity()
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	done()
+	os.Exit(code)
+}
+
+// identity is a client certificate of "x example", in the stores MY of the user and of the machine.
+var identity struct{ hash, file string }
+
+func makeIdentity() (remove func(), err error) {
+	dir, err := os.MkdirTemp("", "bt")
+	if err != nil {
+		return nil, err
+	}
+	pair := pki.Root("authority").Client("x example", nil)
+	sum := sha1.Sum(pair.Cert.Raw)
+	identity.hash, identity.file = hex.EncodeToString(sum[:]), filepath.Join(dir, "machine", "MY", "x.pem")
+	for _, place := range []string{"user", "machine"} {
+		store := filepath.Join(dir, place, "MY")
+		err = errors.Join(err, os.MkdirAll(store, 0o755), os.WriteFile(filepath.Join(store, "x.pem"), append(pair.ChainPEM(), pair.KeyPEM()...), 0o644))
+	}
+	return func() { os.RemoveAll(dir) }, errors.Join(err, os.Chmod(dir, 0o755), os.Setenv("BITS_CERTIFICATES_DIR", dir))
 }
 
 // service is the service of one row, in a folder of its own: within this process, or, to be killed, a process.
 type service struct {
 	dir     string
-	limits  contract.Limits
+	limits  limits.Limits
 	process bool
 	client  *client.Client
 
@@ -42,7 +70,7 @@ type service struct {
 	done chan error
 }
 
-func newService(t testing.TB, process bool, limits contract.Limits) *service {
+func newService(t testing.TB, process bool, limits limits.Limits) *service {
 	t.Helper()
 	s := &service{dir: program.Dir(t), process: process, limits: limits}
 	s.client = &client.Client{Socket: filepath.Join(s.dir, "run", "s")}
@@ -98,15 +126,15 @@ func (s *service) end(t testing.TB, kill bool) {
 }
 
 // limits reads NAME=NUMBER ...
-func limits(text string) (contract.Limits, error) {
-	l := contract.Limits{}
+func limitsOf(text string) (limits.Limits, error) {
+	l := limits.Limits{}
 	for _, word := range strings.Fields(text) {
 		name, number, _ := strings.Cut(word, "=")
 		n, err := strconv.Atoi(number)
 		if err != nil {
 			return nil, fmt.Errorf("the limit %q: %w", word, err)
 		}
-		l[name] = contract.Setting{N: n, By: "the test"}
+		l[name] = limits.Setting{N: n, By: "the test"}
 	}
 	return l, nil
 }

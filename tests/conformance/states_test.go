@@ -80,7 +80,7 @@ var ways = map[bits.State]struct{ page, steps string }{
 func TestStates(t *testing.T) {
 	t.Parallel()
 	o := newOrigin()
-	t.Cleanup(o.server.Close)
+	t.Cleanup(o.close)
 	for door, open := range chosen() {
 		for kind, states := range matrix(t) {
 			for state, cells := range states {

@@ -165,7 +165,7 @@ func TestTogether(t *testing.T) {
 		rounds = 100
 	}
 	o := newOrigin()
-	t.Cleanup(o.server.Close)
+	t.Cleanup(o.close)
 	for n, p := range pairs {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
@@ -214,7 +214,7 @@ func TestDyingClients(t *testing.T) {
 		t.Skip("another user is at work")
 	}
 	o := newOrigin()
-	t.Cleanup(o.server.Close)
+	t.Cleanup(o.close)
 	s := newService(t, true, nil)
 	w := &world{t: t, door: doors["go"](s), s: s, origin: o, key: "dying", row: row{marks: map[string]string{"volatile": "helper_token_sid"}}, ids: map[string]string{}, states: map[string]bits.State{}}
 	for n, call := range []string{

@@ -62,7 +62,7 @@ func (w *world) errorf(s step, format string, args ...any) {
 
 // fill puts values in the place of variables.
 func (w *world) fill(word string) string {
-	pairs := []string{"$URL", w.origin.server.URL + "/" + w.key, "$DIR", w.dir(), "$ME", ipc.Self().Owner}
+	pairs := []string{"$URL", w.origin.server.URL + "/" + w.key, "$DIR", w.dir(), "$ME", ipc.Self().Owner, "$HASH", identity.hash, "$CERTIFICATE", identity.file, "$TLS", w.origin.secure.URL + "/" + w.key}
 	for _, name := range slices.SortedFunc(maps.Keys(w.ids), func(a, b string) int { return len(b) - len(a) }) {
 		pairs = append(pairs, "$"+name, w.ids[name])
 	}

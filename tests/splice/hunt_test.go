@@ -124,7 +124,7 @@ func ours(t *testing.T, o *origin, dir string, seed uint64) []bool {
 			if time.Now().After(kill) {
 				s.Kill()
 				s.Restart()
-				kill = time.Now().Add(time.Duration(100+rng.IntN(400)) * time.Millisecond)
+				kill = time.Now().Add(time.Duration(200+rng.IntN(600)) * time.Millisecond)
 			}
 			list, err := s.Client.Jobs(ctx, url.Values{"final": {"true"}})
 			bitstest.Must(t, err)

@@ -1,4 +1,5 @@
-package contract
+// Package limits has the limits of policy: how many jobs, files and ranges there may be.
+package limits
 
 import (
 	"strconv"
@@ -24,9 +25,9 @@ const (
 	MaxRangesPerFile  = "MaxRangesPerFile"
 )
 
-// AllLimits is the table of the limits of policy. The defaults are higher than those of Windows (300, 60, 200, 500): those were made for
+// All is the table of the limits of policy. The defaults are higher than those of Windows (300, 60, 200, 500): those were made for
 // machines of 2007.
-var AllLimits = []Limit{
+var All = []Limit{
 	{MaxJobsPerMachine, 10_000, hresult.BG_E_TOO_MANY_JOBS_PER_MACHINE, "jobs of all users"},
 	{MaxJobsPerUser, 1_000, hresult.BG_E_TOO_MANY_JOBS_PER_USER, "jobs of one user"},
 	{MaxFilesPerJob, 1_000, hresult.BG_E_TOO_MANY_FILES_IN_JOB, "files in one job"},
@@ -42,15 +43,15 @@ type Setting struct {
 	By string
 }
 
-// ParseLimits reads settings "NAME=NUMBER" that by has made; a name that is none or a number below 1 is E_INVALIDARG.
-func ParseLimits(settings []string, by string) (Limits, error) {
+// Parse reads settings "NAME=NUMBER" that by has made; a name that is none or a number below 1 is E_INVALIDARG.
+func Parse(settings []string, by string) (Limits, error) {
 	limits := Limits{}
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
 		n, err := strconv.Atoi(value)
 		if row, _ := limits.of(name); row.Name == "" || err != nil || n < 1 {
 			var names []string
-			for _, row := range AllLimits {
+			for _, row := range All {
 				names = append(names, row.Name)
 			}
 			return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot read the limit %q", s).WithHint("limits are NAME=NUMBER, the number at least 1, the name one of %s", strings.Join(names, ", "))
@@ -61,7 +62,7 @@ func ParseLimits(settings []string, by string) (Limits, error) {
 }
 
 func (l Limits) of(name string) (Limit, Setting) {
-	for _, row := range AllLimits {
+	for _, row := range All {
 		if row.Name == name {
 			if s, ok := l[name]; ok {
 				return row, s
@@ -72,19 +73,11 @@ func (l Limits) of(name string) (Limit, Setting) {
 	return Limit{}, Setting{}
 }
 
-// within returns the error of a caller who would have n of something that a limit is set for.
-func (c Caller) within(name string, n int, what string) error {
-	row, s := c.Limits.of(name)
-	if c.Admin || n <= s.N {
+// Within returns the error of somebody who would have n of something that a limit is set for.
+func (l Limits) Within(name string, n int, what string) error {
+	row, s := l.of(name)
+	if n <= s.N {
 		return nil
 	}
 	return bits.Errorf(row.Code, "cannot have %d %s: %d are allowed (%s, set by %s)", n, what, s.N, name, s.By).WithHint("administrators are exempt; another value is set with: bits daemon --limit %s=NUMBER", name)
-}
-
-// MoreJobs returns the error of a caller who would make one job more than the limits allow.
-func (c Caller) MoreJobs(mine, all int) error {
-	if err := c.within(MaxJobsPerUser, mine+1, "jobs of one user"); err != nil {
-		return err
-	}
-	return c.within(MaxJobsPerMachine, all+1, "jobs of all users")
 }

@@ -1,0 +1,308 @@
+//go:build unix
+
+package tests
+
+import (
+	"bytes"
+	"crypto/md5"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"bits"
+	"bits/client/bitstest"
+	"bits/hresult"
+	"bits/internal/program"
+)
+
+const planted = "pl4nted-s3cret" // the password of everybody: it must be found nowhere
+
+func modules(names ...string) (text string) {
+	for _, n := range names {
+		text += fmt.Sprintf("LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", n, n)
+	}
+	return text
+}
+
+func write(t *testing.T, path, text string) string {
+	t.Helper()
+	bitstest.Must(t, os.WriteFile(path, []byte(text), 0o644))
+	return path
+}
+
+// loginJob makes and resumes a job that has a login for each scheme.
+func loginJob(t *testing.T, s *bitstest.Service, url string, target bits.AuthTarget, user, password string, env map[string]string, schemes ...bits.AuthScheme) *bits.Job {
+	t.Helper()
+	spec := bits.Spec{
+		Files: []bits.FileSpec{{RemoteName: url, LocalName: s.Path("f" + bits.NewID())}}, Environment: env, Resume: true,
+		Properties: map[string]bits.RawMessage{"priority": bitstest.JSON("FOREGROUND")},
+	}
+	for _, scheme := range schemes {
+		c := bits.Credential{Target: target, Scheme: scheme, User: &user, Password: &password}
+		if user == "" {
+			c.User, c.Password = nil, nil
+		}
+		spec.Credentials = append(spec.Credentials, c)
+	}
+	job, err := s.Create(ctx, spec)
+	bitstest.Must(t, err)
+	return ended(t, s, job)
+}
+
+// nowhere looks for the password in everything that the service keeps and says.
+func nowhere(t *testing.T, s *bitstest.Service, jobs ...*bits.Job) {
+	t.Helper()
+	for _, j := range jobs {
+		if bytes.Contains(bitstest.JSON(j), []byte(planted)) || bytes.Contains([]byte(fmt.Sprintf("%+v", j.Error)), []byte(planted)) {
+			t.Errorf("the job tells the password: %s", bitstest.JSON(j))
+		}
+	}
+	filepath.WalkDir(filepath.Dir(s.Path("x")), func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if text, err := os.ReadFile(path); err == nil && bytes.Contains(text, []byte(planted)) {
+				t.Errorf("%s has the password", path)
+			}
+		}
+		return nil
+	})
+}
+
+// Servers that ask, real ones: Apache with Basic and with Digest, nginx with Basic.
+func TestLogins(t *testing.T) {
+	t.Parallel()
+	program.Need(t, "apache2")
+	s := bitstest.Start(t)
+	dir := t.TempDir()
+	os.Chmod(dir, 0o755)
+	os.Chmod(filepath.Dir(dir), 0o755)
+	hash, err := exec.Command(program.Need(t, "openssl"), "passwd", "-apr1", planted).Output()
+	bitstest.Must(t, err)
+	users := write(t, filepath.Join(dir, "users"), "joe:"+string(hash))
+	digests := write(t, filepath.Join(dir, "digests"), fmt.Sprintf("joe:files:%x\n", md5.Sum([]byte("joe:files:"+planted))))
+	port := program.Port(t)
+	a := program.StartApache(t, port, modules("authn_core", "authn_file", "authz_user", "auth_basic", "auth_digest")+fmt.Sprintf(`
+<Location /basic>
+AuthType Basic
+AuthName "files"
+AuthUserFile %s
+Require valid-user
+</Location>
+<Location /digest>
+AuthType Digest
+AuthName "files"
+AuthDigestDomain /digest
+AuthUserFile %s
+Require valid-user
+</Location>`, users, digests))
+	bitstest.Must(t, os.MkdirAll(filepath.Join(a.Dir, "www", "basic"), 0o755), os.MkdirAll(filepath.Join(a.Dir, "www", "digest"), 0o755))
+	a.File("basic/f", []byte("of apache"))
+	a.File("digest/f", []byte("of apache"))
+	other := program.Port(t)
+	n := program.StartNginx(t, other, fmt.Sprintf(`server { listen 127.0.0.1:%d; location / { auth_basic "files"; auth_basic_user_file %s; } }`, other, users))
+	n.File("f", []byte("of nginx"))
+	var jobs []*bits.Job
+	for _, c := range []struct {
+		url, password string
+		scheme        bits.AuthScheme
+		state         bits.State
+	}{
+		{fmt.Sprintf("http://127.0.0.1:%d/basic/f", port), planted, bits.Basic, bits.StateTransferred},
+		{fmt.Sprintf("http://127.0.0.1:%d/digest/f", port), planted, bits.Digest, bits.StateTransferred},
+		{fmt.Sprintf("http://127.0.0.1:%d/f", other), planted, bits.Basic, bits.StateTransferred},
+		{fmt.Sprintf("http://127.0.0.1:%d/basic/f", port), planted, bits.Digest, bits.StateError},
+		{fmt.Sprintf("http://127.0.0.1:%d/basic/f", port), planted + "x", bits.Basic, bits.StateError},
+		{fmt.Sprintf("http://127.0.0.1:%d/digest/f", port), planted + "x", bits.Digest, bits.StateError},
+		{fmt.Sprintf("http://127.0.0.1:%d/f", other), planted + "x", bits.Basic, bits.StateError},
+	} {
+		job := loginJob(t, s, c.url, bits.AuthServer, "joe", c.password, nil, c.scheme)
+		jobs = append(jobs, job)
+		if job.State != c.state || c.state == bits.StateError && (job.Error.Code != hresult.BG_E_HTTP_ERROR_401 || !strings.Contains(job.Error.Message, "offers")) {
+			t.Errorf("%s with %v: %v, %+v", c.url, c.scheme, job.State, job.Error)
+		}
+	}
+	nowhere(t, s, jobs...)
+}
+
+// numbered writes loopback so that Go takes it for a name, which proxies may be used for, and squid for an address.
+var numbered = strings.NewReplacer("127.0.0.1", "127.1", "localhost", "127.1")
+
+// squid asks for Basic or Digest, for requests and for tunnels.
+func TestProxyLogins(t *testing.T) {
+	t.Parallel()
+	squid := program.Need(t, "squid")
+	helpers := "/usr/lib/squid"
+	if _, err := os.Stat(filepath.Join(helpers, "basic_ncsa_auth")); err != nil {
+		t.Skip(err)
+	}
+	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
+	o.File("/f", []byte("behind"))
+	hash, err := exec.Command(program.Need(t, "openssl"), "passwd", "-apr1", planted).Output()
+	bitstest.Must(t, err)
+	for _, scheme := range []bits.AuthScheme{bits.Basic, bits.Digest} {
+		dir := program.Dir(t)
+		os.Chmod(dir, 0o777)
+		auth := fmt.Sprintf("auth_param basic program %s/basic_ncsa_auth %s\nauth_param basic realm proxy\nauth_param basic children 1\n", helpers, write(t, filepath.Join(dir, "users"), "joe:"+string(hash)))
+		if scheme == bits.Digest {
+			auth = fmt.Sprintf("auth_param digest program %s/digest_file_auth -c %s\nauth_param digest realm proxy\nauth_param digest children 1\n", helpers, write(t, filepath.Join(dir, "digests"), fmt.Sprintf("joe:proxy:%x\n", md5.Sum([]byte("joe:proxy:"+planted)))))
+		}
+		port := program.Port(t)
+		conf := write(t, filepath.Join(dir, "squid.conf"), fmt.Sprintf("%shttp_port 127.0.0.1:%d\npid_filename %s/pid\naccess_log none\ncache_log %s/cache.log\ncache deny all\ncoredump_dir %[3]s\nnetdb_filename none\nshutdown_lifetime 0 seconds\nmax_filedescriptors 1024\nacl in proxy_auth REQUIRED\nhttp_access allow in\nhttp_access deny all\n", auth, port, dir, dir))
+		serve(t, fmt.Sprintf("127.0.0.1:%d", port), exec.Command(squid, "-N", "-f", conf))
+		at := fmt.Sprintf("127.0.0.1:%d", port)
+		for _, c := range []struct {
+			url, via, user, password string
+			state                    bits.State
+		}{
+			{o.Plain, at, "joe", planted, bits.StateTransferred},
+			{o.URL, at, "joe", planted, bits.StateTransferred},
+			{o.Plain, "joe:" + planted + "@" + at, "", "", bits.StateTransferred},
+			{o.URL, "joe:" + planted + "@" + at, "", "", bits.StateTransferred},
+			{o.Plain, at, "joe", "x", bits.StateError},
+			{o.URL, at, "joe", "x", bits.StateError},
+			{o.URL, at, "", "", bits.StateError},
+		} {
+			spec := bits.Spec{
+				Files:       []bits.FileSpec{{RemoteName: numbered.Replace(c.url) + "/f", LocalName: s.Path("f" + bits.NewID())}},
+				Environment: map[string]string{"http_proxy": "http://" + c.via, "https_proxy": "http://" + c.via},
+				Properties:  map[string]bits.RawMessage{"priority": bitstest.JSON("FOREGROUND"), "security_flags": bitstest.JSON(bits.IgnoreCertName)},
+				Resume:      true,
+			}
+			for name, v := range o.Trust() {
+				spec.Properties[name] = bitstest.JSON(v)
+			}
+			if c.user != "" {
+				spec.Credentials = []bits.Credential{{Target: bits.AuthProxy, Scheme: scheme, User: &c.user, Password: &c.password}}
+			}
+			job, err := s.Create(ctx, spec)
+			bitstest.Must(t, err)
+			job = ended(t, s, job)
+			if job.State != c.state || c.state == bits.StateError && job.Error.Code != hresult.BG_E_HTTP_ERROR_407 {
+				t.Errorf("%v, %s by %s as %s: %v, %+v", scheme, c.url, c.via, c.user, job.State, job.Error)
+			}
+			nowhere(t, s, job)
+		}
+	}
+}
+
+// serve starts a server and waits until it answers.
+func serve(t *testing.T, addr string, cmd *exec.Cmd) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	bitstest.Must(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
+			return
+		}
+	}
+	t.Fatalf("%s does not answer: %s", cmd.Path, out.String())
+}
+
+// Kerberos, with a KDC and Apache: a name and a password, a ticket cache, a keytab.
+func TestKerberos(t *testing.T) {
+	t.Parallel()
+	kdc, admin, kinit := program.Need(t, "krb5kdc"), program.Need(t, "kadmin.local"), program.Need(t, "kinit")
+	if _, err := os.Stat("/usr/lib/apache2/modules/mod_auth_gssapi.so"); err != nil {
+		t.Skip(err)
+	}
+	s := bitstest.Start(t)
+	dir := program.Dir(t)
+	os.Chmod(dir, 0o755)
+	port := program.Port(t)
+	conf := write(t, filepath.Join(dir, "krb5.conf"), fmt.Sprintf("[libdefaults]\ndefault_realm = BITS.TEST\ndns_lookup_kdc = false\ndns_lookup_realm = false\nrdns = false\nudp_preference_limit = 1\n[realms]\nBITS.TEST = {\nkdc = 127.0.0.1:%d\n}\n[domain_realm]\nlocalhost = BITS.TEST\n", port))
+	profile := write(t, filepath.Join(dir, "kdc.conf"), fmt.Sprintf("[kdcdefaults]\nkdc_listen = 127.0.0.1:%d\nkdc_tcp_listen = 127.0.0.1:%[1]d\n[realms]\nBITS.TEST = {\ndatabase_name = %[2]s/principal\nkey_stash_file = %[2]s/stash\nacl_file = %[2]s/acl\nmax_life = 1h\n}\n[logging]\nkdc = FILE:%[2]s/kdc.log\n", port, dir))
+	env := append(os.Environ(), "KRB5_CONFIG="+conf, "KRB5_KDC_PROFILE="+profile)
+	do := func(in, name string, args ...string) {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Env, cmd.Stdin = env, strings.NewReader(in)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s %v: %v: %s", name, args, err, out)
+		}
+	}
+	do("", program.Need(t, "kdb5_util"), "create", "-s", "-r", "BITS.TEST", "-P", "master")
+	server, client := filepath.Join(dir, "server.keytab"), filepath.Join(dir, "client.keytab")
+	for _, q := range []string{"addprinc -pw " + planted + " joe", "addprinc -randkey jim", "ktadd -k " + client + " jim", "addprinc -randkey HTTP/localhost", "ktadd -k " + server + " HTTP/localhost"} {
+		do("", admin, "-r", "BITS.TEST", "-q", q)
+	}
+	os.Chmod(server, 0o644)
+	cmd := exec.Command(kdc, "-n", "-r", "BITS.TEST")
+	cmd.Env = env
+	serve(t, fmt.Sprintf("127.0.0.1:%d", port), cmd)
+	web := program.Port(t)
+	a := program.StartApache(t, web, modules("authn_core", "authz_user", "auth_gssapi")+fmt.Sprintf("<Location />\nAuthType GSSAPI\nAuthName kerberos\nGssapiCredStore keytab:%s\nRequire valid-user\n</Location>", server))
+	a.File("f", []byte("for those with tickets"))
+	url := fmt.Sprintf("http://localhost:%d/f", web)
+	cache := filepath.Join(dir, "cache")
+	do(planted+"\n", kinit, "-c", cache, "joe")
+	var jobs []*bits.Job
+	for _, c := range []struct {
+		name, user, password string
+		env                  map[string]string
+		state                bits.State
+		says                 string
+	}{
+		{"password", "joe@BITS.TEST", planted, nil, bits.StateTransferred, ""},
+		{"password, default realm", "joe", planted, nil, bits.StateTransferred, ""},
+		{"wrong password", "joe@BITS.TEST", "x", nil, bits.StateError, "Kerberos"},
+		{"cache", "", "", map[string]string{"KRB5CCNAME": "FILE:" + cache}, bits.StateTransferred, ""},
+		{"keytab", "", "", map[string]string{"KRB5CCNAME": cache + ".none", "KRB5_CLIENT_KTNAME": client}, bits.StateTransferred, ""},
+		{"nothing", "", "", map[string]string{"KRB5CCNAME": cache + ".none"}, bits.StateError, "no ticket"},
+		{"another kind of cache", "", "", map[string]string{"KRB5CCNAME": "KCM:"}, bits.StateError, "only files"},
+	} {
+		vars := map[string]string{"KRB5_CONFIG": conf}
+		for k, v := range c.env {
+			vars[k] = v
+		}
+		job := loginJob(t, s, url, bits.AuthServer, c.user, c.password, vars, bits.Negotiate)
+		jobs = append(jobs, job)
+		if job.State != c.state || c.says != "" && !strings.Contains(job.Error.Message, c.says) {
+			t.Errorf("%s: %v, %+v", c.name, job.State, job.Error)
+		}
+	}
+	nowhere(t, s, jobs...)
+}
+
+// The keyring of the session: bits login puts a login into it, bits get --keyring uses it, bits logout removes it.
+func TestKeyring(t *testing.T) {
+	t.Parallel()
+	daemon, session := program.Need(t, "gnome-keyring-daemon"), program.Need(t, "dbus-run-session")
+	dir := program.Dir(t)
+	port := program.Port(t)
+	hash, err := exec.Command(program.Need(t, "openssl"), "passwd", "-apr1", planted).Output()
+	bitstest.Must(t, err)
+	os.Chmod(dir, 0o755)
+	users := write(t, filepath.Join(dir, "users"), "joe:"+string(hash))
+	n := program.StartNginx(t, port, fmt.Sprintf(`server { listen 127.0.0.1:%d; location / { auth_basic "files"; auth_basic_user_file %s; } }`, port, users))
+	n.File("f", []byte("of nginx"))
+	url := fmt.Sprintf("http://127.0.0.1:%d", port)
+	home := filepath.Join(dir, "home")
+	bitstest.Must(t, os.MkdirAll(home, 0o700))
+	script := `
+printf '\n' | ` + daemon + ` --unlock --components=secrets >/dev/null 2>&1 || { echo UNAVAILABLE; exit 0; }
+echo ` + planted + ` | "$BITS" login --user joe --password-file - ` + url + ` || { echo UNAVAILABLE; exit 0; }
+"$BITS" get --keyring -o ` + home + `/f ` + url + `/f || exit 1
+"$BITS" logout ` + url + ` || exit 2
+"$BITS" get --keyring -o ` + home + `/g ` + url + `/f && exit 3
+exit 0`
+	self := program.Command(dir)
+	cmd := exec.Command(session, "--", "sh", "-c", script)
+	cmd.Env = append(self.Env, "BITS="+self.Path, "HOME="+home, "XDG_DATA_HOME="+home, "XDG_RUNTIME_DIR="+home, "XDG_CACHE_HOME="+home)
+	out, err := cmd.CombinedOutput()
+	if strings.Contains(string(out), "UNAVAILABLE") {
+		t.Skipf("there is no keyring here: %s", out)
+	}
+	if text, rerr := os.ReadFile(filepath.Join(home, "f")); err != nil || rerr != nil || string(text) != "of nginx" {
+		t.Errorf("%v: %q, %v: %s", err, text, rerr, out)
+	}
+	if strings.Contains(string(out), planted) {
+		t.Errorf("the password was said: %s", out)
+	}
+}

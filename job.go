@@ -265,6 +265,7 @@ type FileDetails struct {
 
 	Content
 	Source  string   `json:"source,omitempty"`  // the mirror that it comes from; empty: the remote name
+	Told    Content  `json:"told,omitzero"`     // with MirrorsFromServer: mirrors that its server has named, and digests that it has told with them
 	Dropped []string `json:"dropped,omitempty"` // sources that gave bad content: they are not asked again
 	Blended bool     `json:"blended,omitempty"` // it comes from several sources
 }
@@ -274,6 +275,8 @@ type Content struct {
 	Digests  map[string]string `json:"checksums,omitempty"`     // of the whole file, in hexadecimal, by algorithm: sha256, sha512, blake3 and others
 	Expected *int64            `json:"expected_size,omitempty"` // bytes
 	Mirrors  []string          `json:"mirrors,omitempty"`       // in the order to try, after the remote name
+
+	MirrorsFromServer bool `json:"mirrors_from_server,omitempty"` // those that the server of the remote name names (RFC 6249) come after them
 }
 
 // Pieces are the digests of a file's pieces, in order; each is Length bytes long but the last.

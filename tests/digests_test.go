@@ -3,6 +3,7 @@ package tests
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -26,8 +27,12 @@ func sum(b []byte) string {
 func TestMirrorsOfNginx(t *testing.T) {
 	s := bitstest.Start(t)
 	port := program.Port(t)
-	n := program.StartNginx(t, port, fmt.Sprintf("server { listen 127.0.0.1:%d; }", port))
 	good := bitstest.Content(7, 5<<20+123)
+	told := sha256.Sum256(good)
+	n := program.StartNginx(t, port, fmt.Sprintf(`server { listen 127.0.0.1:%d; location = /bad {
+		add_header Digest SHA-256=%s;
+		add_header Link '</good>; rel=duplicate; pri=2; geo=de, </gone>; rel=duplicate; pri=1';
+	} }`, port, base64.StdEncoding.EncodeToString(told[:])))
 	bad := bytes.Clone(good)
 	bad[2<<20+5] ^= 1
 	n.File("good", good)
@@ -46,6 +51,7 @@ func TestMirrorsOfNginx(t *testing.T) {
 		source  string
 	}{
 		"digest":                {file: bits.FileSpec{RemoteName: url("bad"), Content: bits.Content{Digests: whole, Mirrors: []string{url("gone"), url("good")}}}, dropped: []string{url("bad")}, source: url("good")},
+		"named by the server":   {file: bits.FileSpec{RemoteName: url("bad"), Content: bits.Content{MirrorsFromServer: true}}, dropped: []string{url("bad")}, source: url("good")},
 		"no mirror":             {file: bits.FileSpec{RemoteName: url("bad"), Content: bits.Content{Digests: whole}}, code: hresult.BG_E_VALIDATION_FAILED},
 		"bad mirror":            {file: bits.FileSpec{RemoteName: url("gone"), Content: bits.Content{Digests: whole, Mirrors: []string{url("bad")}}}, code: hresult.BG_E_VALIDATION_FAILED},
 		"pieces":                {file: bits.FileSpec{RemoteName: url("bad"), Pieces: pieces, Content: bits.Content{Digests: whole, Mirrors: []string{url("good")}}}, blended: true, source: url("good")},

@@ -24,7 +24,7 @@ const (
 
 // Of accepts what is known beforehand of the content of a file, and returns it in its one form.
 func Of(kind bits.JobType, f bits.FileSpec) (bits.FileSpec, error) {
-	if f.Digests == nil && f.Pieces == nil && f.Mirrors == nil && f.Expected == nil {
+	if f.Digests == nil && f.Pieces == nil && f.Mirrors == nil && f.Expected == nil && !f.MirrorsFromServer {
 		return f, nil
 	}
 	pieces := f.Pieces

@@ -24,9 +24,15 @@ func From(f *bits.File) string { return cmp.Or(f.Source, f.RemoteName) }
 // Given is the name of a file that its owner gave.
 func Given(f *bits.File) string { return cmp.Or(f.Original, f.RemoteName) }
 
+// Mirrors are those that the owner has given, and then those that the server has named.
+func Mirrors(f *bits.File) []string { return slices.Concat(f.Mirrors, f.Told.Mirrors) }
+
+// Vouched reports whether a digest of the whole is known, or digests of the pieces, whoever gives the bytes.
+func Vouched(f *bits.File) bool { return len(f.Digests)+len(f.Told.Digests) > 0 || f.Pieces != nil }
+
 // All are the sources that may be asked, in order.
 func All(f *bits.File) []string {
-	return slices.DeleteFunc(append([]string{""}, f.Mirrors...), func(s string) bool { return slices.Contains(f.Dropped, cmp.Or(s, Given(f))) })
+	return slices.DeleteFunc(slices.Concat([]string{""}, Mirrors(f)), func(s string) bool { return slices.Contains(f.Dropped, cmp.Or(s, Given(f))) })
 }
 
 // Drop takes the source in use out for good.
@@ -98,7 +104,7 @@ func (s *Sources) Passing() bool {
 
 // Outcome is the error of a file whose sources have all failed: one that may pass, else the last.
 func (s *Sources) Outcome(f *bits.File, last error) error {
-	if len(f.Mirrors) == 0 {
+	if len(Mirrors(f)) == 0 {
 		return last
 	}
 	e := *bits.AsError(last)
@@ -108,7 +114,7 @@ func (s *Sources) Outcome(f *bits.File, last error) error {
 			break
 		}
 	}
-	return e.WithHint("none of its %d sources could give it, and this is what became of one", 1+len(f.Mirrors))
+	return e.WithHint("none of its %d sources could give it, and this is what became of one", 1+len(Mirrors(f)))
 }
 
 // Else reports whether another source may do better than the one that has failed.

@@ -173,6 +173,7 @@ func rename(f *bits.File, to string) error {
 	}
 	if to != f.RemoteName {
 		f.RemoteName, f.Original, f.NoRanges = to, "", false
+		f.Told = bits.Content{}                                    // what another server has said
 		f.Renamed = f.Renamed || !f.Finished && f.Validator != nil // also if the first bytes are only under way
 	}
 	return nil

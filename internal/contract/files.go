@@ -184,6 +184,8 @@ var fileProperties = []FileProperty{
 	}),
 	fileFact("checksums", "", "the digests that it must have, as it was added with them: hexadecimal, by algorithm; null: none", of(func(f *bits.File) any { return f.Digests })),
 	fileFact("mirrors", "", "other URLs of it, in the order to try", of(func(f *bits.File) any { return f.Mirrors })),
+	fileFact("mirrors_from_server", "", "whether mirrors are used that its server names (RFC 6249)", of(func(f *bits.File) any { return f.MirrorsFromServer })),
+	fileFact("told", "", `the mirrors that its server has named, and the digests that it has told with them: {"checksums":{},"mirrors":[]}; empty: none`, of(func(f *bits.File) any { return f.Told })),
 	fileFact("dropped", "", "its sources that gave bad content: they are not asked again", of(func(f *bits.File) any { return f.Dropped })),
 	fileFact("pieces", "", `the digests of its pieces: {"algorithm":"sha256","length":262144,"hashes":[]}; null: none`, of(func(f *bits.File) any { return f.Pieces })),
 }

@@ -300,11 +300,11 @@ var exclusions = []struct {
 }
 
 func vouched(j *bits.Job) bool {
-	return slices.ContainsFunc(j.Files, func(f bits.File) bool { return f.Digests != nil || f.Pieces != nil || f.Mirrors != nil })
+	return mirrored(j) || slices.ContainsFunc(j.Files, func(f bits.File) bool { return f.Digests != nil || f.Pieces != nil })
 }
 
 func mirrored(j *bits.Job) bool {
-	return slices.ContainsFunc(j.Files, func(f bits.File) bool { return f.Mirrors != nil })
+	return slices.ContainsFunc(j.Files, func(f bits.File) bool { return f.Mirrors != nil || f.MirrorsFromServer })
 }
 
 func dynamic(j *bits.Job) bool  { return j.DynamicContent }

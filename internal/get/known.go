@@ -26,6 +26,7 @@ import (
 type known struct {
 	digests, mirrors         []string
 	list, metalink, location string
+	fromServer               bool
 
 	specs map[string]bits.FileSpec // of the metalink, by remote name
 	sums  *content.List
@@ -35,6 +36,7 @@ func (k *known) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&k.digests, "checksum", nil, "`ALGORITHM=HEX` that the file must have, for one URL: sha256, sha512, sha384, blake3, and the old sha224, sha1, md5; may be repeated")
 	f.StringVar(&k.list, "checksum-file", "", "`FILE` or URL with the digests of the files by their names, as sha256sum and its kin write them")
 	f.StringArrayVar(&k.mirrors, "mirror", nil, "another `URL` of the same file, for one URL; may be repeated, the best first")
+	f.BoolVar(&k.fromServer, "mirrors-from-server", false, "use mirrors that the server names (Link: rel=duplicate), if a strong digest of the file is known")
 	f.StringVar(&k.metalink, "metalink", "", "`FILE` or URL of a Metalink (.meta4): its files are fetched, from its mirrors, and must be as it says")
 	f.StringVar(&k.location, "location", "", "`COUNTRY`, such as de, whose mirrors in a metalink go first among equals")
 }
@@ -115,6 +117,7 @@ func (k *known) check(wanted []targets.Target) error {
 func (k *known) of(t targets.Target) (bits.FileSpec, error) {
 	spec := k.specs[t.URL]
 	spec.RemoteName, spec.LocalName, spec.Digests = t.URL, t.Path, maps.Clone(spec.Digests)
+	spec.MirrorsFromServer = k.fromServer
 	spec.Mirrors = append(spec.Mirrors[:len(spec.Mirrors):len(spec.Mirrors)], k.mirrors...)
 	add := func(name, value string) error {
 		if before := spec.Digests[name]; before != "" && before != value {

@@ -1,4 +1,4 @@
-// Package layout says where the bytes of a remote file go in the local one, and which of them are to come next.
+// Package layout says where the bytes of a remote file go in the local one, which of them are to come next, and how many there may be.
 package layout
 
 import (
@@ -122,4 +122,31 @@ func Wanted(f *bits.File, onDemand bool, size int64) (next []bits.Range) {
 // Wants reports whether there is something to fetch of a file.
 func Wants(f *bits.File, onDemand bool) bool {
 	return !f.Finished && (!onDemand || len(Missing(f, true, bits.Range{End: byterange.Endless})) > 0)
+}
+
+// Budget is what max_download_size leaves for a file beside the others.
+func Budget(job *bits.Job, file int) int64 {
+	if job.MaxDownloadSize == nil {
+		return byterange.Endless
+	}
+	left := *job.MaxDownloadSize
+	for i := range job.Files {
+		if f := &job.Files[i]; f.Number != file && f.Size != nil && !job.OnDemand {
+			left -= *f.Size
+		} else if f.Number != file {
+			left -= f.Done.Len()
+		}
+	}
+	return left
+}
+
+// Clip takes what lies outside of a file of so many bytes out of what was requested, and reports whether there was something.
+func Clip(f *bits.File, total int64) (outside bool) {
+	var within bits.Ranges
+	for _, r := range f.Requested {
+		outside = outside || total != byterange.Endless && (r.Start > total || r.End > total && r.End != byterange.Endless) // that one means: to the end
+		within = within.Add(r.And(bits.Range{End: total}))
+	}
+	f.Requested = within
+	return outside
 }

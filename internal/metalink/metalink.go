@@ -1,4 +1,5 @@
-// Package metalink reads Metalink 4 files (RFC 5854): where a file is to be had, and what it must be.
+// Package metalink reads Metalink 4 files (RFC 5854), and what answers of HTTP say in their place (RFC 6249): where a file is to be had, and
+// what it must be.
 package metalink
 
 import (

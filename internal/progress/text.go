@@ -182,6 +182,9 @@ func Show(w io.Writer, j *bits.Job) {
 		for _, m := range f.Mirrors {
 			line("  mirror", "%s", m)
 		}
+		for _, m := range f.Told.Mirrors {
+			line("  mirror", "%s (its server names it)", m)
+		}
 		for _, d := range f.Dropped {
 			line("  dropped", "%s (its content was bad)", d)
 		}

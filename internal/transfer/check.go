@@ -12,6 +12,7 @@ import (
 	"bits/internal/byterange"
 	"bits/internal/digest"
 	"bits/internal/layout"
+	"bits/internal/metalink"
 	"bits/internal/transport"
 	"bits/internal/validator"
 )
@@ -177,11 +178,13 @@ func (d *download) begin(total int64) (step, error) {
 	d.reset()
 	d.fresh, d.before, d.file.Renamed = true, nil, false
 	d.file.Validator = validator.Of(d.answer, total)
+	metalink.Note(&d.file, d.answer, d.promised())
+	d.log(len(d.file.Told.Mirrors) > 0, "its server names %d mirrors", len(d.file.Told.Mirrors))
 	d.sum = digest.Run(d.named(), nil, 0)
 	var ok bool
 	d.layout, ok = layout.Of(d.file.Ranges, d.total())
 	switch {
-	case !ok || d.clip() && d.job.OnDemand:
+	case !ok || layout.Clip(&d.file, d.total()) && d.job.OnDemand:
 		return nil, d.outside(total)
 	case !d.layout.Settled():
 		return nil, d.fault(hresult.BG_E_MISSING_FILE_SIZE, "the server does not tell its size, and a range that goes to the end stands before others")
@@ -192,18 +195,6 @@ func (d *download) begin(total int64) (step, error) {
 		d.file.Size = &size
 	}
 	return d.open, nil
-}
-
-// clip takes what lies outside of the file out of what was requested, and reports whether there was something.
-func (d *download) clip() (outside bool) {
-	total := d.total()
-	var within bits.Ranges
-	for _, r := range d.file.Requested {
-		outside = outside || total != endless && (r.Start > total || r.End > total && r.End != endless) // that one means: to the end
-		within = within.Add(r.And(bits.Range{End: total}))
-	}
-	d.file.Requested = within
-	return outside
 }
 
 // outside is the error of a range that is not in the file. A request for one, in on-demand mode, is forgotten, so that the job can go on.
@@ -220,7 +211,7 @@ func (d *download) outside(total int64) error {
 func (d *download) beyond(total int64) (step, error) {
 	d.reset()
 	d.file.Validator = &bits.Validator{Size: total} // for the size alone
-	if _, ok := layout.Of(d.file.Ranges, total); !ok || d.clip() && d.job.OnDemand {
+	if _, ok := layout.Of(d.file.Ranges, total); !ok || layout.Clip(&d.file, d.total()) && d.job.OnDemand {
 		d.file.Validator = nil
 		return nil, d.outside(total)
 	}
@@ -292,7 +283,7 @@ func (d *download) limit() error {
 func (d *download) reset() {
 	source := d.file.Source
 	d.file.Reset()
-	d.file.Source = source
+	d.file.Source, d.hosted = source, nil
 	d.sum.Rewind(0)
 }
 

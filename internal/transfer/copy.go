@@ -65,7 +65,7 @@ func (d *download) copy() (step, error) {
 	d.seam = min(d.shared.seam, max(d.file.Done.Len()-d.before.Len(), 0)/8) // a server that gives little at once gives little twice
 	switch {
 	case errors.Is(failure, errOther):
-		return d.changed, nil
+		return d.parted()
 	case failure != nil:
 		marks.record(false) // what has arrived stays
 		return nil, failure

@@ -6,6 +6,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/content"
 	"bits/internal/validator"
 )
 
@@ -19,7 +20,7 @@ func (d *download) resumable() bool {
 }
 
 // vouched reports whether a digest of the whole is known that the finished file is held against: then an answer need not prove its version.
-func (d *download) vouched() bool { return len(d.file.Digests) > 0 || d.file.Pieces != nil }
+func (d *download) vouched() bool { return content.Vouched(&d.file) }
 
 // condition is what the request is bound to the version with; "" if it is not. The answer is checked all the same.
 func (d *download) condition() string {

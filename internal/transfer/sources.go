@@ -39,9 +39,12 @@ func (d *download) elsewhere(fault error) (step, error) {
 
 // use turns to a source; nil if it cannot go on with what is there, and that is worth more.
 func (d *download) use(source string) step {
-	d.file.Source, d.single, d.stream, d.plain = source, false, false, false
+	d.file.Source, d.single, d.stream, d.plain, d.seam = source, false, false, false, d.shared.seam
 	d.file.Renamed = len(d.file.Done) > 0 && (d.renamed || source != d.home)
-	d.guest = d.file.Renamed && d.sources.Passing()
+	d.guest, d.hosted = d.file.Renamed && d.sources.Passing(), nil
+	if before := d.file; d.guest {
+		before.Source, before.Renamed, d.hosted = d.home, d.renamed, &before
+	}
 	if len(d.file.Done) > 0 && !d.resumable() {
 		if d.guest {
 			return nil
@@ -57,4 +60,22 @@ func (d *download) start() (step, error) {
 		return d.head()
 	}
 	return d.request()
+}
+
+// parted ends an answer whose bytes are not those that are there. If it is the first of a guest, that is passed over, and what is there is
+// as it was before.
+func (d *download) parted() (step, error) {
+	if d.hosted == nil || d.hosted.Done.Len() != d.before.Len() {
+		return d.changed, nil
+	}
+	source := d.file.Source
+	d.file, d.home, d.renamed = *d.hosted, d.hosted.Source, d.hosted.Renamed
+	d.sum.Rewind(d.certain())
+	fault := d.otherVersion()
+	d.log(true, "passes over %s: its bytes are not those that are there", source)
+	if err := d.report.Contact(d.file, true); err != nil {
+		return nil, err
+	}
+	d.file.Source = source // it is the one that has failed
+	return nil, fault
 }

@@ -93,17 +93,18 @@ type download struct {
 	restarts int
 
 	sources  content.Sources
-	home     string // the source that what is recorded came from
-	renamed  bool   // the owner has given that another name since
-	rejected bool   // the error is final, whatever other source there is
-	guest    bool   // the source in use may go on with what is there, and not begin anew
+	home     string     // the source that what is recorded came from
+	renamed  bool       // the owner has given that another name since
+	rejected bool       // the error is final, whatever other source there is
+	guest    bool       // the source in use may go on with what is there, and not begin anew
+	hosted   *bits.File // the file as it was before the guest came
 }
 
 // Download fetches the missing bytes of one file of the job, until it is finished or something goes wrong; in on-demand mode until what
 // was requested is there.
 // What has arrived is on stable storage and recorded when it returns, also with an error.
 func (s *Service) Download(ctx context.Context, client *http.Client, job *bits.Job, file bits.File, report Reporter) (err error) {
-	d := &download{ctx: ctx, client: client, job: job, file: file, report: report, budget: budget(job, file.Number), shared: s, seam: s.seam}
+	d := &download{ctx: ctx, client: client, job: job, file: file, report: report, budget: layout.Budget(job, file.Number), shared: s, seam: s.seam}
 	d.own = job.HTTPMethod != contract.DefaultMethod(bits.Download)
 	d.strict = job.Strict && !job.DynamicContent && !d.own
 	defer func() {
@@ -125,22 +126,6 @@ func (s *Service) Download(ctx context.Context, client *http.Client, job *bits.J
 		}
 	}
 	return nil
-}
-
-// budget is what max_download_size leaves for a file beside the others.
-func budget(job *bits.Job, file int) int64 {
-	if job.MaxDownloadSize == nil {
-		return endless
-	}
-	left := *job.MaxDownloadSize
-	for i := range job.Files {
-		if f := &job.Files[i]; f.Number != file && f.Size != nil && !job.OnDemand {
-			left -= *f.Size
-		} else if f.Number != file {
-			left -= f.Done.Len()
-		}
-	}
-	return left
 }
 
 func (d *download) drop() {

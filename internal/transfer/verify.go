@@ -31,7 +31,7 @@ func (d *download) certain() int64 {
 }
 
 func (d *download) named() []string {
-	return slices.Concat(slices.Collect(maps.Keys(d.file.Digests)), slices.Collect(maps.Keys(d.promised())))
+	return slices.Concat(slices.Collect(maps.Keys(d.file.Digests)), slices.Collect(maps.Keys(d.file.Told.Digests)), slices.Collect(maps.Keys(d.promised())))
 }
 
 // promised are the digests that the server tells of the file.
@@ -74,7 +74,7 @@ func (d *download) verify() (step, error) {
 	}
 	got := d.sum.Sums(size)
 	err := d.unexpected(size)
-	for _, want := range []map[string]string{d.promised(), d.file.Digests} {
+	for _, want := range []map[string]string{d.promised(), d.file.Told.Digests, d.file.Digests} {
 		if differ := content.Compare(want, got); len(differ) > 0 {
 			name := differ[0]
 			err = d.fault(hresult.BG_E_VALIDATION_FAILED, "its %s is %s, and should be %s", name, got[name], want[name])
@@ -108,7 +108,7 @@ func (d *download) reject(fault error) (step, error) {
 		return d.start, nil
 	}
 	e := *bits.AsError(d.sources.Outcome(&d.file, fault))
-	if len(d.file.Mirrors) == 0 {
+	if len(content.Mirrors(&d.file)) == 0 {
 		e.Hint = "the server has something else than you expect, or what you expect is wrong; nothing of it is kept"
 	}
 	d.rejected = true

@@ -115,13 +115,11 @@ func (d *download) reject(fault error) (step, error) {
 	return nil, &e
 }
 
-// discard forgets the file, and then removes it.
+// discard forgets the file, and then removes it; that it was the job's own is forgotten last, so that nothing bad stays under its name.
 func (d *download) discard() error {
 	d.drop()
 	d.file.Reset()
 	d.sum.Rewind(0)
-	made := d.file.Made
-	d.file.Made = false
 	if err := d.report.Contact(d.file, false); err != nil {
 		return err
 	}
@@ -130,10 +128,15 @@ func (d *download) discard() error {
 		err = d.temp.Close()
 		d.temp = nil
 	}
+	made := d.file.Made
 	if made || !d.job.HighPerformance {
 		err = errors.Join(err, tempfile.Remove(d.file.Temporary))
 	}
-	return err
+	if err != nil || !made {
+		return err
+	}
+	d.file.Made = false
+	return d.report.Contact(d.file, false)
 }
 
 // checkPieces looks at the pieces of which a stretch has brought something, if they are there. The bad ones are taken out of what is there.

@@ -123,3 +123,11 @@ func Wanted(f *bits.File, onDemand bool, size int64) (next []bits.Range) {
 func Wants(f *bits.File, onDemand bool) bool {
 	return !f.Finished && (!onDemand || len(Missing(f, true, bits.Range{End: byterange.Endless})) > 0)
 }
+
+// Prefix is how many bytes are there from the first on, without a gap.
+func Prefix(done bits.Ranges) int64 {
+	if len(done) == 0 || done[0].Start > 0 {
+		return 0
+	}
+	return done[0].End
+}

@@ -252,7 +252,7 @@ func (d *download) distrust() (step, error) {
 	}
 	d.drop()
 	d.file.Done = keep
-	d.sum.Rewind(d.certain())
+	d.sum.Rewind(layout.Prefix(d.file.Done))
 	return d.request, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/byterange"
+	"bits/internal/content"
 	"bits/internal/layout"
 	"bits/internal/transport"
 )
@@ -132,7 +133,7 @@ func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error 
 		}
 	}
 	switch {
-	case at < end && p.End == endless && !d.cut(at):
+	case at < end && p.End == endless && !content.Cut(&d.file, d.answer, at):
 		return d.ended(at)
 	case at < end:
 		return transport.Error(io.ErrUnexpectedEOF, d.from())
@@ -142,12 +143,6 @@ func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error 
 		}
 	}
 	return nil
-}
-
-// cut reports whether an answer without a length ended too early: the end of the connection was its only end, and more is expected.
-func (d *download) cut(at int64) bool {
-	a := d.answer
-	return a.ProtoMajor == 1 && len(a.TransferEncoding) == 0 && d.file.Expected != nil && at < *d.file.Expected
 }
 
 // wants counts what is wanted of n bytes of the remote file.

@@ -9,6 +9,7 @@ import (
 	"bits/hresult"
 	"bits/internal/content"
 	"bits/internal/digest"
+	"bits/internal/layout"
 	"bits/internal/tempfile"
 )
 
@@ -17,17 +18,9 @@ var errPiece = errors.New("a piece is bad")
 
 // digests begins the digests that are to be computed, or goes on with those that are recorded. What cannot be gone on with is read.
 func (d *download) digests() error {
-	certain := d.certain()
+	certain := layout.Prefix(d.file.Done)
 	d.sum = digest.Run(d.named(), d.file.Hashing, certain)
 	return d.catchUp(certain)
-}
-
-// certain is how many bytes are there from the first on, without a gap.
-func (d *download) certain() int64 {
-	if len(d.file.Done) == 0 || d.file.Done[0].Start > 0 {
-		return 0
-	}
-	return d.file.Done[0].End
 }
 
 func (d *download) named() []string {

@@ -4,6 +4,7 @@ package content
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -108,4 +109,10 @@ func Unexpected(f *bits.File, size int64) string {
 		return fmt.Sprintf("it has %d bytes, and is to have %d pieces of %d", size, len(p.Hashes), p.Length)
 	}
 	return ""
+}
+
+// Cut reports whether an answer without a length, of which n bytes came, ended too early: the end of its connection was its only end, and
+// more is expected.
+func Cut(f *bits.File, a *http.Response, n int64) bool {
+	return a.ProtoMajor == 1 && len(a.TransferEncoding) == 0 && f.Expected != nil && n < *f.Expected
 }

@@ -2,6 +2,7 @@ package content
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"bits"
@@ -11,11 +12,18 @@ import (
 // maxStrikes is how many bad pieces one source may give in a run.
 const maxStrikes = 2
 
+// Sources that give less than a leap each before they fail are asked in turn so many times in a run, and then after the delay of the job.
+const (
+	leap     = 1 << 20
+	maxSteps = 100
+)
+
 // Sources chooses in one run where a file comes from, by what has become of each. A source is a mirror, or the remote name, which is empty.
 type Sources struct {
 	faults  map[string]*bits.Error
 	strikes map[string]int // bad pieces
 	most    int64          // bytes that were there when a source failed
+	steps   int            // how often there were few more than before
 }
 
 // From is the URL that a file comes from.
@@ -56,8 +64,13 @@ func (s *Sources) Failed(f *bits.File, e *bits.Error) {
 		s.faults, s.strikes = map[string]*bits.Error{}, map[string]int{}
 	}
 	if n := f.Done.Len(); n > s.most {
+		if n-s.most < leap {
+			s.steps++
+		}
 		s.most = n
-		clear(s.faults) // who has failed may be better now
+		if s.steps <= maxSteps { // who has failed may be better now, but for those that want to be left alone
+			maps.DeleteFunc(s.faults, func(_ string, e *bits.Error) bool { return e.After == 0 })
+		}
 	}
 	s.faults[f.Source] = e
 }

@@ -150,3 +150,11 @@ func Clip(f *bits.File, total int64) (outside bool) {
 	f.Requested = within
 	return outside
 }
+
+// Prefix is how many bytes are there from the first on, without a gap.
+func Prefix(done bits.Ranges) int64 {
+	if len(done) == 0 || done[0].Start > 0 {
+		return 0
+	}
+	return done[0].End
+}

@@ -467,3 +467,20 @@ func TestNoticeOfAnErrorEndsWithIt(t *testing.T) {
 		t.Errorf("%v, %+v, %v", now.State, now.Notice, err)
 	}
 }
+
+// A network that is lost when the last byte is recorded ends nothing: the job is TRANSFERRED, and waits for none.
+func TestLostNetworkAfterTheLastByte(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	job := create(t, q, dir)
+	run := begin(t, q, job.ID)
+	for _, f := range job.Files {
+		f.Validator = &bits.Validator{ETag: `"1"`}
+		must(t, run.Contact(f, true), run.Checkpoint(f.Number, bits.Ranges{{End: 7}}, nil, 7, true))
+	}
+	run.Abort(bits.Errorf(hresult.BG_E_NETWORK_DISCONNECTED, "the network is gone"))
+	run.End(nil, -1)
+	if now, err := q.Get(job.ID); err != nil || now.State != bits.StateTransferred {
+		t.Errorf("%v, %+v, %v", now.State, now.Error, err)
+	}
+}

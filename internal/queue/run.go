@@ -228,8 +228,8 @@ func (r *Run) End(err error, file int) {
 		e.run = nil
 		q.hub.Wake()
 	}()
-	counts := e.job.State.Running() && !e.job.Completing // else its owner has decided what becomes of the job
-	if stopped != nil {
+	counts := e.job.State.Running() && !e.job.Completing       // else its owner has decided what becomes of the job
+	if stopped != nil && (err != nil || !allFinished(e.job)) { // what is whole waits for nothing
 		var fault *bits.Error // of Abort
 		if err = ErrYield; errors.As(stopped, &fault) {
 			err = fault

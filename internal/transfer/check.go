@@ -162,7 +162,7 @@ func (d *download) proves(total int64) bool {
 	if d.vouched() && d.file.Validator.Size >= 0 && d.file.Validator.Size != total || !d.vouched() && !validator.SameElsewhere(d.file.Validator, now) {
 		return false
 	}
-	d.file.Blended = d.file.Blended || d.file.Source != d.home
+	d.file.Blended = d.file.Blended || d.renamed || d.file.Source != d.home
 	d.file.Validator, d.file.Renamed = now, false
 	return true
 }
@@ -243,7 +243,7 @@ func (d *download) distrust() (step, error) {
 	}
 	d.drop()
 	d.file.Done = keep
-	d.sum.Rewind(d.certain())
+	d.sum.Rewind(layout.Prefix(d.file.Done))
 	return d.request, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/byterange"
+	"bits/internal/content"
 	"bits/internal/layout"
 	"bits/internal/transport"
 )
@@ -132,7 +133,7 @@ func (d *download) take(p byterange.Part, buf []byte, marks *checkpoints) error 
 		}
 	}
 	switch {
-	case at < end && p.End == endless:
+	case at < end && p.End == endless && !content.Cut(&d.file, d.answer, at):
 		return d.ended(at)
 	case at < end:
 		return transport.Error(io.ErrUnexpectedEOF, d.from())

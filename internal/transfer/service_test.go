@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"bits"
+	"bits/hresult"
 	"bits/internal/contract"
 	"bits/internal/transfer"
 )
@@ -71,5 +72,42 @@ func TestIfRangeIgnored(t *testing.T) {
 		if !slices.Equal(s.asked, c.want) {
 			t.Errorf("with %d bytes: %q, want %q", c.there, s.asked, c.want)
 		}
+	}
+}
+
+// left is a record that fails if it forgets that a file under its final name is the job's own while that is there.
+type left struct {
+	record
+	t    *testing.T
+	made bool
+}
+
+func (l *left) Contact(f bits.File, resumable bool) error {
+	if _, err := os.Lstat(f.Temporary); l.made && !f.Made && err == nil {
+		l.t.Error("a crash now would leave a bad file under its final name")
+	}
+	l.made = f.Made
+	return l.record.Contact(f, resumable)
+}
+
+// A file in high-performance mode that is not what it should be is removed before the record says that it is not the job's own.
+func TestBadFileUnderItsFinalName(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "f")
+	job, err := contract.NewJob(bits.Spec{Properties: map[string]bits.RawMessage{"high_performance": bits.RawMessage("true")}, Files: []bits.FileSpec{{
+		RemoteName: "http://origin/f", LocalName: name, Content: bits.Content{Digests: map[string]string{"sha256": strings.Repeat("0", 64)}},
+	}}}, contract.Caller{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := job.Files[0]
+	file.Temporary = name
+	r := &left{record: record{file: file}, t: t}
+	err = transfer.NewService().Download(context.Background(), transfer.Client(&deaf{data: []byte("0123456789")}, job), job, file, r)
+	if bits.AsError(err).Code != hresult.BG_E_VALIDATION_FAILED || r.file.Made {
+		t.Errorf("%v, made %v", err, r.file.Made)
+	}
+	if _, err := os.Lstat(name); !os.IsNotExist(err) {
+		t.Errorf("it is still there: %v", err)
 	}
 }

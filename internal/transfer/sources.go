@@ -5,6 +5,7 @@ import (
 
 	"bits"
 	"bits/internal/content"
+	"bits/internal/layout"
 )
 
 // from is the URL that the file comes from.
@@ -70,7 +71,7 @@ func (d *download) parted() (step, error) {
 	}
 	source := d.file.Source
 	d.file, d.home, d.renamed = *d.hosted, d.hosted.Source, d.hosted.Renamed
-	d.sum.Rewind(d.certain())
+	d.sum.Rewind(layout.Prefix(d.file.Done))
 	fault := d.otherVersion()
 	d.log(true, "passes over %s: its bytes are not those that are there", source)
 	if err := d.report.Contact(d.file, true); err != nil {

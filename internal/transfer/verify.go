@@ -9,6 +9,7 @@ import (
 	"bits/hresult"
 	"bits/internal/content"
 	"bits/internal/digest"
+	"bits/internal/layout"
 	"bits/internal/tempfile"
 )
 
@@ -17,17 +18,9 @@ var errPiece = errors.New("a piece is bad")
 
 // digests begins the digests that are to be computed, or goes on with those that are recorded. What cannot be gone on with is read.
 func (d *download) digests() error {
-	certain := d.certain()
+	certain := layout.Prefix(d.file.Done)
 	d.sum = digest.Run(d.named(), d.file.Hashing, certain)
 	return d.catchUp(certain)
-}
-
-// certain is how many bytes are there from the first on, without a gap.
-func (d *download) certain() int64 {
-	if len(d.file.Done) == 0 || d.file.Done[0].Start > 0 {
-		return 0
-	}
-	return d.file.Done[0].End
 }
 
 func (d *download) named() []string {
@@ -115,13 +108,11 @@ func (d *download) reject(fault error) (step, error) {
 	return nil, &e
 }
 
-// discard forgets the file, and then removes it.
+// discard forgets the file, and then removes it; that it was the job's own is forgotten last, so that nothing bad stays under its name.
 func (d *download) discard() error {
 	d.drop()
 	d.file.Reset()
 	d.sum.Rewind(0)
-	made := d.file.Made
-	d.file.Made = false
 	if err := d.report.Contact(d.file, false); err != nil {
 		return err
 	}
@@ -130,10 +121,15 @@ func (d *download) discard() error {
 		err = d.temp.Close()
 		d.temp = nil
 	}
+	made := d.file.Made
 	if made || !d.job.HighPerformance {
 		err = errors.Join(err, tempfile.Remove(d.file.Temporary))
 	}
-	return err
+	if err != nil || !made {
+		return err
+	}
+	d.file.Made = false
+	return d.report.Contact(d.file, false)
 }
 
 // checkPieces looks at the pieces of which a stretch has brought something, if they are there. The bad ones are taken out of what is there.

@@ -117,9 +117,9 @@ func Elsewhere(v *bits.Validator) bool { return v.LastModified != "" || len(v.Di
 
 // Complete reports whether an answer of 416 says that nothing is missing: the whole, of the version that was begun, ends where we are.
 func Complete(v *bits.Validator, a *http.Response, done bits.Ranges, total int64) bool {
-	etag := a.Header.Get("ETag")
+	etag, modified := a.Header.Get("ETag"), a.Header.Get("Last-Modified")
 	return Proof(v) && (v.Size < 0 || v.Size == total) && (etag == "" || v.ETag == "" || etag == v.ETag) &&
-		len(done) == 1 && done[0] == bits.Range{End: total}
+		(modified == "" || v.Modified == "" || modified == v.Modified) && len(done) == 1 && done[0] == bits.Range{End: total}
 }
 
 // Portal reports whether a whole answer looks like the page of a network that wants a login, not like a new version of the file: a page

@@ -37,6 +37,12 @@ func TestScripts(t *testing.T) {
 			o.Page("/header", func(w http.ResponseWriter, r *http.Request) {
 				w.Write([]byte(r.Header.Get("X-Secret") + r.Header.Get("Authorization")))
 			})
+			o.Page("/login", func(w http.ResponseWriter, r *http.Request) {
+				if user, password, _ := r.BasicAuth(); user != "joe" || password != "secret" {
+					w.Header().Set("WWW-Authenticate", `Basic realm="vault"`)
+					w.WriteHeader(http.StatusUnauthorized)
+				}
+			})
 			slow := func(w http.ResponseWriter, r *http.Request) {
 				for range 1000 {
 					w.Write(make([]byte, 1000))

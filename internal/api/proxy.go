@@ -39,6 +39,9 @@ func (c *call) routeOf() (any, error) {
 }
 
 func (c *call) explain(j *bits.Job, remote string) (any, error) {
+	if remotename.IsFile(remote) {
+		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot say by which proxies %q is reached: files and shares are reached without", remote).WithHint("give an http or https URL")
+	}
 	if err := remotename.Check(remote); err != nil {
 		return nil, err
 	}

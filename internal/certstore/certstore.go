@@ -96,7 +96,7 @@ func problem(err error, what string) error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		code = hresult.ERROR_FILE_NOT_FOUND
+		code, hint = hresult.ERROR_FILE_NOT_FOUND, "check the name"
 	case errors.Is(err, fs.ErrPermission):
 		code = hresult.E_ACCESSDENIED
 	case errors.Is(err, errNoKey):

@@ -22,7 +22,7 @@ import (
 // extensions are those of files that hold certificates; keys and passwords lie beside them.
 var extensions = []string{".pem", ".crt", ".cer", ".p12", ".pfx"}
 
-var errNoKey = errors.New("there is no private key in it, or beside it")
+var errNoKey error = &hinted{errors.New("there is no private key in it, or beside it"), "give its key: --key FILE, or NAME.key beside it"}
 
 // hinted is an error with what can be done about it.
 type hinted struct {
@@ -178,5 +178,5 @@ func join(certs []*x509.Certificate, keys []any) (*tls.Certificate, error) {
 			return found, nil
 		}
 	}
-	return nil, errors.New("the private key belongs to another certificate")
+	return nil, &hinted{errors.New("the private key belongs to another certificate"), "give the key of this certificate: --key FILE, or NAME.key beside it"}
 }

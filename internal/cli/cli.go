@@ -74,6 +74,7 @@ judge the server's certificate before a byte of the request is sent.
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 	}
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { a.Name = cmd.CommandPath() }
 	version := root.Flags().Bool("version", false, "print the version of this program")
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *version {

@@ -46,6 +46,7 @@ type App struct {
 	Err    io.Writer
 	Client client.Client
 	JSON   bool
+	Name   string // of the command that runs, with those above it; empty: none does
 	Quiet  bool
 
 	Verbose bool                          // what happens is printed to Err, or more of it to Out
@@ -121,7 +122,7 @@ func (a *App) Report(err error) int {
 	e := bits.AsError(err)
 	misused := errors.As(err, &wrong)
 	if misused && e.Code == hresult.E_FAIL {
-		e = bits.Errorf(hresult.E_INVALIDARG, "%w", err).WithHint("bits --help")
+		e = bits.Errorf(hresult.E_INVALIDARG, "%w", err).WithHint("%s --help", cmp.Or(a.Name, "bits"))
 	}
 	a.Fail(e)
 	switch {

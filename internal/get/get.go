@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"bits"
 	"bits/client"
@@ -40,16 +39,10 @@ type options struct {
 	logins                                             *logins
 }
 
-// group is a set of flags of one subject, which become properties of the jobs.
-type group interface {
-	register(*pflag.FlagSet)
-	properties(a *console.App, values map[string]any) error
-}
-
 // Command is the command get.
 func Command(a *console.App) *cobra.Command {
-	k, l := &known{}, &logins{}
-	o := options{groups: []group{&trust{}, &certificate{}, &proxies{}, l, &verbose{}, k}, known: k, logins: l}
+	o := options{known: &known{}, logins: &logins{}}
+	subjects := o.subjects()
 	cmd := &cobra.Command{
 		Use:   "get URL...",
 		Short: "Fetch files",
@@ -66,24 +59,10 @@ declined ends the job and removes what it has fetched, unless --keep is given.`,
 			return run(cmd.Context(), a, o, args)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "name of the file; for one URL")
-	f.StringVarP(&o.dir, "dir", "d", "", "folder for the files")
-	f.StringVarP(&o.list, "input", "i", "", "`FILE` with one URL [NAME] a line, or CSV with columns Source and Destination; -: standard input")
-	f.StringArrayVarP(&o.headers, "header", "H", nil, "a header \"Name: value\", or @FILE with one a line (so that secrets stay off the command line)")
-	f.StringVar(&o.priority, "priority", "", "foreground (default while waiting), high, normal (default with --detach) or low")
-	f.StringVar(&o.validator, "validator", "", "shell `COMMAND` that judges each new certificate: see bits validate")
-	f.BoolVar(&o.detach, "detach", false, "print the ids and do not wait")
-	f.BoolVar(&o.keep, "keep", false, "keep a job that failed, with what it has fetched")
-	f.BoolVar(&o.dry, "dry-run", false, "print what would be fetched, and where to, and do nothing")
-	f.BoolVar(&o.force, "force", false, "replace existing files")
-	f.DurationVar(&o.giveUp, "give-up-after", 5*time.Minute, "end after this time without progress; with --detach, and after Ctrl-C, the default is 14 days")
-	f.StringVar(&o.then, "notify", "", "with --detach: `COMMAND` that is started, without a shell, when a job is done or has failed; BITS_JOB_STATE tells it which")
-	f.StringVar(&o.name, "job-name", "", "name of the jobs; default: that of the file")
-	for _, g := range o.groups {
-		g.register(f)
+	for _, s := range subjects {
+		cmd.Flags().AddFlagSet(s.flags)
 	}
-	f.StringArrayVar(&o.set, "set", nil, "a property of the jobs, `NAME=JSON`, such as security_flags=1; docs/api.md lists them")
+	cmd.SetUsageFunc(usage(subjects))
 	return cmd
 }
 
@@ -395,7 +374,7 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 			}
 		} else if e := job.Error; e != nil && job.State == bits.StateTransientError && said[id] != e.Code {
 			said[id] = e.Code
-			bars.Note("%s; trying again for up to %s without progress", progress.Clean(e.Message), f.giveUp)
+			bars.Note("%s; %s", progress.Clean(e.Message), f.next(job))
 		}
 		return nil
 	}
@@ -432,6 +411,17 @@ func (f *fetch) follow(ctx context.Context) (failed []error) {
 		failed = append(failed, err)
 	}
 	return failed
+}
+
+// next says when a job is tried again, and how long that goes on.
+func (f *fetch) next(j *bits.Job) string {
+	text := fmt.Sprintf("trying again for up to %s without progress", f.giveUp)
+	if j.NextRetry == nil {
+		return text
+	} else if in := time.Until(*j.NextRetry).Round(time.Second); in > time.Second {
+		return fmt.Sprintf("next try in %s; %s", in, text)
+	}
+	return text
 }
 
 // ended reports whether the command waits no longer for the job, and what went wrong.

@@ -46,7 +46,7 @@ func (k *known) properties(*console.App, map[string]any) error { return nil }
 // read reads the metalink and the list of digests, and returns what the metalink adds to the targets.
 func (k *known) read(ctx context.Context, f *fetch) (more []targets.Target, err error) {
 	if k.metalink != "" {
-		text, err := f.read(ctx, k.metalink, metalink.MaxSize)
+		text, err := f.read(ctx, "--metalink", k.metalink, metalink.MaxSize)
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func (k *known) read(ctx context.Context, f *fetch) (more []targets.Target, err 
 		}
 	}
 	if k.list != "" {
-		text, err := f.read(ctx, k.list, content.MaxList)
+		text, err := f.read(ctx, "--checksum-file", k.list, content.MaxList)
 		if err != nil {
 			return nil, err
 		}
@@ -163,11 +163,11 @@ func remoteBase(remote string) string {
 }
 
 // read reads a small file, or fetches one: with a job of its own, that trusts whom the others trust.
-func (f *fetch) read(ctx context.Context, name string, limit int64) ([]byte, error) {
+func (f *fetch) read(ctx context.Context, flag, name string, limit int64) ([]byte, error) {
 	if !strings.Contains(name, "://") {
 		file, err := os.Open(name)
 		if err != nil {
-			return nil, console.Usagef("cannot read %w", err)
+			return nil, console.Usagef("cannot read the %s: %w", flag, err)
 		}
 		defer file.Close()
 		return io.ReadAll(io.LimitReader(file, limit+1))
@@ -178,7 +178,7 @@ func (f *fetch) read(ctx context.Context, name string, limit int64) ([]byte, err
 	}
 	defer os.RemoveAll(dir)
 	small := &fetch{App: f.App, options: f.options, properties: maps.Clone(f.properties), made: map[string]bool{}, judge: f.judge, silent: true, began: f.began}
-	small.detach, small.keep, small.name, small.known = false, false, "", &known{}
+	small.detach, small.keep, small.name, small.known = false, false, remoteBase(name), &known{}
 	small.properties["max_download_size"] = jsonOf(limit)
 	small.properties["priority"] = jsonOf(bits.Foreground)
 	delete(small.properties, "notify_cmd_line")

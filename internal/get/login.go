@@ -21,9 +21,9 @@ type logins struct {
 }
 
 func (l *logins) register(f *pflag.FlagSet) {
-	f.StringVar(&l.user, "user", "", "`NAME` for a server that asks for a login; the password is asked for, or --password-file has it")
+	f.StringVarP(&l.user, "user", "u", "", "`NAME` for a server that asks for a login; the password is asked for, or --password-file has it")
 	f.StringVar(&l.passwordFile, "password-file", "", "`FILE` with the password; -: standard input")
-	f.StringVar(&l.proxyUser, "proxy-user", "", "`NAME` for a proxy that asks for a login")
+	f.StringVarP(&l.proxyUser, "proxy-user", "U", "", "`NAME` for a proxy that asks for a login")
 	f.StringVar(&l.proxyPasswordFile, "proxy-password-file", "", "`FILE` with the password for the proxy; -: standard input")
 	f.StringVar(&l.bearer, "bearer-file", "", "`FILE` with a bearer token, read anew whenever a server asks; over https only")
 	f.StringVar(&l.netrc, "netrc-file", "", "`FILE` with logins; default: $NETRC, or .netrc in the home folder")

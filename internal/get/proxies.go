@@ -1,6 +1,8 @@
 package get
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -19,7 +21,7 @@ func (p *proxies) register(f *pflag.FlagSet) {
 	f.StringVarP(&p.list, "proxy", "x", "", "`LIST` of proxies, [http=|https=][kind://]host[:port]; the kind is http, https, socks5 or socks5h")
 	f.StringVar(&p.bypass, "noproxy", "", "with --proxy: `LIST` of hosts that are reached directly; *: all")
 	f.BoolVar(&p.none, "no-proxy", false, "use no proxy, whatever the environment says")
-	f.StringVar(&p.script, "pac", "", "`URL` or full path of a script that chooses the proxies")
+	f.StringVar(&p.script, "pac", "", "`URL` or file of a script that chooses the proxies")
 	f.BoolVar(&p.detect, "proxy-auto", false, "search the network for such a script (WPAD)")
 }
 
@@ -45,6 +47,15 @@ func (p *proxies) properties(a *console.App, values map[string]any) error {
 	}
 	if strings.Contains(p.list, "@") {
 		a.Note("bits: other users can see the login of a proxy on a command line; put the proxy into the variable all_proxy, and leave out --proxy")
+	}
+	if p.script != "" && !strings.Contains(p.script, "://") {
+		var err error
+		if p.script, err = filepath.Abs(p.script); err == nil {
+			_, err = os.Stat(p.script)
+		}
+		if err != nil {
+			return console.Usagef("cannot read the script of --pac: %w", err)
+		}
 	}
 	s.List, s.Bypass, s.Script = p.list, p.bypass, p.script
 	values["proxy_settings"] = s

@@ -256,6 +256,7 @@ func (a *attempt) refusal(challenges []Challenge, code int) *bits.Error {
 	text := fmt.Sprintf("cannot log in: the %s offers %s", who, cmp.Or(strings.Join(offered, ", "), "no way to log in"))
 	switch {
 	case len(a.tried) > 0:
+		hint = "check the name and the password, or the token; if they are right, the server does not let this user in"
 		text += ", and has refused " + strings.Join(a.tried, ", ")
 	case a.known:
 		text += ", and has refused the login before"

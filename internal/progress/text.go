@@ -167,6 +167,9 @@ func Show(w io.Writer, j *bits.Job) {
 	if len(j.HeaderNames) > 0 {
 		line("headers", "%s (values hidden)", strings.Join(j.HeaderNames, ", "))
 	}
+	if p := j.ProxySettings; p.Usage != bits.ProxyPreconfig {
+		line("proxies", "%s", strings.Join(strings.Fields(fmt.Sprint(p.Usage, " ", p.List, " ", p.Script)), " "))
+	}
 	for _, f := range j.Files {
 		state := Size(f.TransferredBytes())
 		switch {

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"bits"
+	"bits/hresult"
 )
 
 // CheckSource accepts what an owner may give as a remote name: what Check accepts, and files: \\server\share\path, smb://server/share/path,
@@ -60,7 +61,7 @@ func file(remote string) (*url.URL, error) {
 	case u.Opaque != "" || !strings.HasPrefix(u.Path, "/"):
 		return nil, bad("it is no full path")
 	case u.User != nil:
-		return nil, bad("there is a user name in it; logins for shares are those of .netrc")
+		return nil, bits.Errorf(hresult.E_INVALIDARG, "cannot use a name of a file on %s with a login in it", u.Host).WithHint("leave it out: shares are read as guest, and files of this machine with the rights of the service")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsRune(remote, '#'):
 		return nil, bad("a file has no query and no fragment; write ? as %%3F and # as %%23")
 	case strings.ContainsFunc(u.Path, func(r rune) bool { return r < ' ' }):

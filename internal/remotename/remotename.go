@@ -35,7 +35,7 @@ func Check(remote string) error {
 		return bad("it names no server")
 	case u.User != nil:
 		u.User = nil
-		return bits.Errorf(hresult.E_INVALIDARG, "cannot use a URL of %s with a name or a password in it: everybody who may list the job would read it", u.Host).WithHint("give the login as a header, from a file: -H @FILE with Authorization: Basic ...")
+		return bits.Errorf(hresult.E_INVALIDARG, "cannot use a URL of %s with a name or a password in it: everybody who may list the job would read it", u.Host).WithHint("leave it out: bits get --user NAME asks for the password; docs/logins.md names other ways")
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
@@ -61,6 +61,6 @@ func refused(remote string) func(format string, args ...any) error {
 		if len(shown) > 80 {
 			shown = shown[:77] + "..."
 		}
-		return bits.Errorf(hresult.E_INVALIDARG, "cannot use the URL %q: %s", shown, fmt.Sprintf(format, args...)).WithHint("give a complete http:// or https:// URL, or the name of a file: docs/sources.md")
+		return bits.Errorf(hresult.E_INVALIDARG, "cannot use the URL %q: %s", shown, fmt.Sprintf(format, args...)).WithHint("a URL begins with http:// or https://; a file of this machine is file:///FOLDER/FILE, of a share \\\\SERVER\\SHARE\\FILE or smb://SERVER/SHARE/FILE")
 	}
 }

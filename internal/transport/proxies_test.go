@@ -126,7 +126,9 @@ func TestSecureProxyAtIPv6(t *testing.T) {
 			}
 			tr := transport.New(context.Background(), transport.Config{
 				Origin: judge(origin), Proxy: judge(via),
-				Route:  func(context.Context, *url.URL) ([]*url.URL, error) { return []*url.URL{{Scheme: "https", Host: via}}, nil },
+				Route: func(context.Context, *url.URL) ([]*url.URL, error) {
+					return []*url.URL{{Scheme: "https", Host: via}}, nil
+				},
 				Logins: func(via *url.URL) transport.Answerer { return l.Proxy(via) },
 			})
 			u := &url.URL{Scheme: "http", Host: origin, Path: "/f"}

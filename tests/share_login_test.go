@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"bits"
@@ -37,4 +39,24 @@ func TestShareLogin(t *testing.T) {
 		}
 		s.Close()
 	}
+}
+
+// A job logs in to a share with what its file .netrc has for the server, and its log tells no password.
+func TestShareLoginOfNetrc(t *testing.T) {
+	t.Parallel()
+	port := program.Port(t)
+	m := program.StartSamba(t, port, planted)
+	m.File("f", []byte("hello"))
+	s := bitstest.Start(t)
+	for password, want := range map[string]hresult.Code{planted: hresult.S_OK, "wrong": hresult.ERROR_LOGON_FAILURE} {
+		netrc := write(t, filepath.Join(t.TempDir(), "netrc"), "machine 127.0.0.1 login root password "+password)
+		now := ended(t, s, s.NewJob(map[string]any{"login_sources": bits.LoginSources{Netrc: netrc}}, fmt.Sprintf("smb://127.0.0.1:%d/closed/f", port)))
+		if want == hresult.S_OK && now.State != bits.StateTransferred || want != hresult.S_OK && (now.State != bits.StateError || now.Error.Code != want) {
+			t.Errorf("%s: %v, %+v", password, now.State, now.Error)
+		}
+		if _, text := logText(t, s, now.ID); strings.Contains(text, planted) {
+			t.Errorf("the log tells the password: %s", text)
+		}
+	}
+	nowhere(t, s)
 }

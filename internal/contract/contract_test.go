@@ -95,6 +95,17 @@ func TestRevocationTurnedOn(t *testing.T) {
 	}
 }
 
+// What the rules of trust are changed to counts at once.
+func TestTrustTakesHold(t *testing.T) {
+	for _, name := range []string{"security_flags", "roots", "custom_headers", "client_certificate", "login_sources", "use_stored_credentials", "proxy_settings"} {
+		for _, p := range contract.Properties() {
+			if p.Name == name && p.Effect != contract.EffectReconnect {
+				t.Errorf("a change of %s leaves the connections", name)
+			}
+		}
+	}
+}
+
 func TestRetryDelayHasAFloor(t *testing.T) {
 	job, err := contract.NewJob(bits.Spec{Properties: map[string]bits.RawMessage{"minimum_retry_delay": raw(1)}}, contract.Caller{})
 	if err != nil || job.MinimumRetryDelay != 5 {

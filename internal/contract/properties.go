@@ -169,7 +169,7 @@ var properties = []Property{
 			return bits.Errorf(hresult.BG_E_USE_STORED_CREDENTIALS_NOT_SUPPORTED, "stored credentials are for proxies only")
 		}
 		return nil
-	}),
+	}).reconnects(),
 	field("login_sources", "", `{"netrc":"/path","bearer_token_file":"/path","keyring":true}: where logins are found that were not given with set-credentials; null (default): nowhere`, func(j *bits.Job) **bits.LoginSources { return &j.LoginSources }, func(_ *bits.Job, s **bits.LoginSources) error {
 		if *s == nil {
 			return nil

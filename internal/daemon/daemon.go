@@ -103,7 +103,7 @@ func life(ctx context.Context, c Config) (work bool, err error) {
 	defer stop(nil)
 	crls := certcheck.NewCRLCache(filepath.Join(c.State, "crl"))
 	nets := newNetworks(q, c.Log)
-	m := mover{crls: crls, hub: hub, ways: newWays(crls, c.Log), nets: nets, transfers: transfer.NewService()}
+	m := mover{crls: crls, hub: hub, ways: newWays(crls), nets: nets, transfers: transfer.NewService()}
 	defer m.ways.workers.Close()
 	planner := scheduler.New(q, m.run, c.Scheduler)
 	programs := programs{start.Programs{Folder: c.Activation, Env: []string{"BITS_SOCKET=" + c.Socket}, Log: c.Log}, new(sync.Map)}

@@ -56,7 +56,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	var current atomic.Pointer[bits.File] // the file being transferred when a connection is opened
 	number := func() int { return current.Load().Number }
 	current.Store(&bits.File{Number: -1})
-	route := loggedRoute(run, number, find)
+	route := loggedRoute(run, number, job.ProxySettings.Usage == bits.ProxyAutodetect, find)
 	// Reading the authorities takes longer than a small file, so it waits for the first certificate.
 	policy := sync.OnceValues(func() (certcheck.Policy, error) {
 		roots, err := roots(job)
@@ -89,7 +89,17 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	})
 	logins := login.Of(job)
 	defer logins.Close()
-	t := transport.New(ctx, transport.Config{Origin: origin, Proxy: outer, Route: route, Certificate: certificates(run, job), Logins: func(via *url.URL) transport.Answerer { return logins.Proxy(via) }})
+	t := transport.New(ctx, transport.Config{
+		Origin: origin, Proxy: outer, Route: route, Certificate: certificates(run, job),
+		Login: func(host string) (user, password string) {
+			user, password, err := logins.Share(host)
+			if err != nil {
+				run.Log(joblog.Connect, number(), "logs in to the share as a guest: %v", err)
+			}
+			return user, password
+		},
+		Logins: func(via *url.URL) transport.Answerer { return heard{logins.Proxy(via), run, number} },
+	})
 	defer t.Close()
 	defer m.nets.follow(run, t)()
 	client := transfer.Client(login.RoundTripper{Login: logins, Base: legs{joblog.Trips{RoundTripper: t, Log: run, File: number}, t}}, job)
@@ -127,6 +137,11 @@ func unfinished(j *bits.Job) int {
 func roots(job *bits.Job) (*certcheck.Roots, error) {
 	if job.Roots != "" {
 		return certcheck.RootsPEM(job.Roots)
+	}
+	if env := job.Secrets.Environment; env["SSL_CERT_FILE"] != "" || env["SSL_CERT_DIR"] != "" {
+		if err := access.Files(job); err != nil {
+			return nil, err
+		}
 	}
 	return certcheck.FromEnvironment(job.Secrets.Environment)
 }

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,7 +34,6 @@ type ways struct {
 	crls    *certcheck.CRLCache
 	workers *pac.Workers
 	network wpad.Network
-	log     *slog.Logger
 
 	mu      sync.Mutex
 	scripts map[string]script // by owner, place and trust
@@ -61,8 +60,8 @@ const (
 	answersKept = 256
 )
 
-func newWays(crls *certcheck.CRLCache, log *slog.Logger) *ways {
-	return &ways{crls: crls, workers: pac.NewWorkers(), network: wpad.System(), log: log, scripts: map[string]script{}}
+func newWays(crls *certcheck.CRLCache) *ways {
+	return &ways{crls: crls, workers: pac.NewWorkers(), network: wpad.System(), scripts: map[string]script{}}
 }
 
 // of is the Finder of a job.
@@ -115,9 +114,6 @@ func (w *ways) asking(job *bits.Job, get func(context.Context) (script, error)) 
 			return r.choice, nil
 		}
 		text, alerts, err := w.workers.Find(ctx, s.source, &about)
-		for _, a := range alerts {
-			w.log.Info("a proxy script says", "job", job.ID, "script", s.place, "text", a)
-		}
 		var route []*url.URL
 		if err == nil {
 			route, err = proxy.ParseResult(text)
@@ -128,7 +124,11 @@ func (w *ways) asking(job *bits.Job, get func(context.Context) (script, error)) 
 			}
 			return proxy.Choice{}, bits.Errorf(hresult.ERROR_WINHTTP_BAD_AUTO_PROXY_SCRIPT, "cannot use the proxy script %s: %w", s.place, err).In(bits.ContextRemoteFile)
 		}
-		c := proxy.Choice{Route: route, Why: append(s.notes[:len(s.notes):len(s.notes)], fmt.Sprintf("the script %s answers %q", s.place, text))}
+		c := proxy.Choice{Route: route, Why: slices.Clone(s.notes)}
+		for _, a := range alerts {
+			c.Why = append(c.Why, fmt.Sprintf("the script says %q", a))
+		}
+		c.Why = append(c.Why, fmt.Sprintf("the script %s answers %q", s.place, text))
 		mu.Lock()
 		if len(known) >= answersKept {
 			clear(known)
@@ -154,7 +154,7 @@ func (w *ways) get(ctx context.Context, job *bits.Job, place string) (script, er
 	case ctx.Err() != nil:
 		return script{}, context.Cause(ctx)
 	case before.source != nil && time.Since(before.at) < staleTime:
-		w.log.Warn("a proxy script cannot be fetched again, and is used on", "job", job.ID, "script", place, "why", err)
+		before.notes = append(slices.Clip(before.notes), fmt.Sprintf("the script cannot be fetched again, and is used on: %v", err))
 		return before, nil
 	}
 	var refused *bits.Error
@@ -165,7 +165,7 @@ func (w *ways) get(ctx context.Context, job *bits.Job, place string) (script, er
 		WithHint("the job was told to use this script, and does not go another way without it")
 }
 
-// detect searches the network for a script. If there is none, the job goes without a proxy, and the log says so.
+// detect searches the network for a script. If there is none, the job goes without a proxy, and its log says so.
 func (w *ways) detect(ctx context.Context, job *bits.Job) (script, error) {
 	addrs, _ := net.InterfaceAddrs()
 	key := w.trust(job) + fmt.Sprint("detected ", addrs) // another network is asked anew
@@ -189,7 +189,6 @@ func (w *ways) detect(ctx context.Context, job *bits.Job) (script, error) {
 	}
 	if found.source == nil {
 		notes = append(notes, "no script was found, so no proxy is used")
-		w.log.Info("no proxy script was found, so none is used", "job", job.ID, "notes", strings.Join(notes, "; "))
 	}
 	found.notes = notes
 	w.remember(key, found)
@@ -249,8 +248,11 @@ func (w *ways) fetch(ctx context.Context, job *bits.Job, place string) (script, 
 	}})
 	defer t.Close()
 	client := &http.Client{Transport: t, CheckRedirect: func(next *http.Request, via []*http.Request) error {
-		if len(via) > 5 || via[0].URL.Scheme == "https" && next.URL.Scheme != "https" {
+		switch {
+		case len(via) > 5 || via[0].URL.Scheme == "https" && next.URL.Scheme != "https":
 			return errors.New("it is redirected too often, or to http")
+		case next.URL.Scheme != "http" && next.URL.Scheme != "https":
+			return errors.New("it is redirected to a file: a server does not choose what is read here")
 		}
 		return nil
 	}}

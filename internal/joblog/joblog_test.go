@@ -56,6 +56,7 @@ func planted() *bits.Job {
 		Headers:     "X-Token: " + secret + "\r\nAuthorization: Basic Ym9iOmIwYnNzZWNyZXQ=\r\nProxy-Authorization: Bearer t0ken-of-proxy\r\nCookie: a=c00kie-one; b=\"c00kie-two\"\r\nUser-Agent: my program\r\nX-N: 1\r\n",
 		Credentials: []bits.Credential{{User: &user, Password: &password}},
 		Environment: map[string]string{"https_proxy": "http://carl:pr%40xy-secret@proxy.test:3128", "SSL_CERT_FILE": "/a@b/file.pem"},
+		ProxyLogins: map[string]string{"proxy.test:1": "dave:l1st%40secret"},
 	}}
 }
 
@@ -69,6 +70,7 @@ func TestMask(t *testing.T) {
 		{"c00kie-one c00kie-two", "*** ***"},
 		{"p4ssw0rd! YW5uOnA0c3N3MHJkIQ==", "*** ***"},
 		{"pr@xy-secret pr%40xy-secret", "*** ***"},
+		{"l1st@secret l1st%40secret dave:l1st%40secret", "*** *** ***"},
 		{"my program, 1, /a@b/file.pem", "my program, 1, /a@b/file.pem"}, // these are none
 		{`Get "https://u:p@h/x?a=b": no`, `Get "https://***@h/x?a=***": no`},
 		{"cannot fetch https://h/x?a=b: no.", "cannot fetch https://h/x?a=***: no."},

@@ -67,6 +67,14 @@ func MaskOf(j *bits.Job) Mask {
 			}
 		}
 	}
+	for _, login := range j.Secrets.ProxyLogins { // user:password, as in a URL
+		add(login)
+		_, password, _ := strings.Cut(login, ":")
+		add(password)
+		if plain, err := url.PathUnescape(password); err == nil {
+			add(plain)
+		}
+	}
 	if len(secrets) == 0 {
 		return Mask{}
 	}

@@ -13,14 +13,16 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"bits"
 	"bits/hresult"
 )
 
 const (
-	maxLegs  = 12       // for one request, whatever the other side says
-	maxDrain = 64 << 10 // of the body of a challenge; beyond it the connection is given up
+	maxLegs   = 12               // for one request, whatever the other side says
+	maxDrain  = 64 << 10         // of the body of a challenge; beyond it the connection is given up
+	drainTime = 10 * time.Second // for that body: no other watch is over it
 )
 
 // Party is a server or a proxy, with what it was shown before in this run.
@@ -79,9 +81,16 @@ func (p *Party) Do(ctx context.Context, method, uri string, send func(authorizat
 			p.remember(nil)
 			return answer, a.refusal(challenges, code), nil
 		}
-		io.Copy(io.Discard, io.LimitReader(answer.Body, maxDrain))
-		answer.Body.Close()
+		drain(answer.Body)
 	}
+}
+
+// drain reads the body of a challenge, so that its connection can be used again, and closes it.
+func drain(body io.ReadCloser) {
+	patience := time.AfterFunc(drainTime, func() { body.Close() })
+	defer patience.Stop()
+	io.Copy(io.Discard, io.LimitReader(body, maxDrain))
+	body.Close()
 }
 
 // attempt is what becomes of one request.

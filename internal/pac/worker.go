@@ -180,9 +180,10 @@ func (w *Workers) Close() {
 
 // worker is one process.
 type worker struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Reader
+	process *os.Process
+	in      io.WriteCloser
+	out     *bufio.Reader
+	pipe    io.Closer // what out reads
 }
 
 func start() (*worker, error) {
@@ -201,18 +202,19 @@ func start() (*worker, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start a process for the script: %w", err)
 	}
-	return &worker{cmd, in, bufio.NewReaderSize(out, 8*MaxResult)}, nil
+	go cmd.Process.Wait() // one that has ended for idleness does not stay as a zombie
+	return &worker{cmd.Process, in, bufio.NewReaderSize(out, 8*MaxResult), out}, nil
 }
 
 func (w *worker) end() {
 	w.in.Close()
-	w.cmd.Process.Kill()
-	w.cmd.Wait()
+	w.process.Kill()
+	w.pipe.Close()
 }
 
 // ask sends a request and reads the answer. When the context ends, so does the process.
 func (w *worker) ask(ctx context.Context, q request) (a answer, err error) {
-	stop := context.AfterFunc(ctx, func() { w.cmd.Process.Kill() })
+	stop := context.AfterFunc(ctx, func() { w.process.Kill() })
 	defer stop()
 	line, err := json.Marshal(q)
 	if err != nil {

@@ -55,7 +55,9 @@ func TestReplacedInMidTransfer(t *testing.T) {
 							bitstest.Must(t, err)
 						}
 					}
-					put(file, c.data, c.at)
+					if kind != "no change" { // the ETags of some tell the same file from the same content
+						put(file, c.data, c.at)
+					}
 					bitstest.Must(t, s.Resume(ctx, job.ID))
 					now := s.Await(job.ID, bits.StateTransferred)
 					if n := now.Progress.BytesTransferred; n != int64(len(c.data)) {

@@ -39,7 +39,7 @@ var ports = map[string]string{"http": "80", "https": "443", "socks5": "1080", "s
 const Kinds = "http, https, socks5 or socks5h"
 
 // Parse reads [scheme://][user:password@]host[:port]; without a scheme it is an HTTP proxy.
-// A path means nothing, as for curl. The error says nothing of the text, which may hold a password.
+// The error says nothing of the text, which may hold a password.
 func Parse(text string) (*url.URL, error) {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
@@ -59,8 +59,8 @@ func Parse(text string) (*url.URL, error) {
 		return nil, errors.New("it names no host")
 	case u.Port() != "" && (err != nil || port < 1 || port > 65535):
 		return nil, errors.New("its port is no number from 1 to 65535")
-	case u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("it has a query, and a proxy is a host and a port")
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("it has a path, and a proxy is a host and a port")
 	}
 	return &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host}, nil
 }

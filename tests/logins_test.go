@@ -124,6 +124,7 @@ Require valid-user
 		if job.State != c.state || c.state == bits.StateError && (job.Error.Code != hresult.BG_E_HTTP_ERROR_401 || !strings.Contains(job.Error.Message, "offers")) {
 			t.Errorf("%s with %v: %v, %+v", c.url, c.scheme, job.State, job.Error)
 		}
+		masked(t, s, job.ID, "Authorization", job.State == bits.StateTransferred, c.scheme)
 	}
 	nowhere(t, s, jobs...)
 }
@@ -185,6 +186,22 @@ func TestProxyLogins(t *testing.T) {
 				t.Errorf("%v, %s by %s as %s: %v, %+v", scheme, c.url, c.via, c.user, job.State, job.Error)
 			}
 			nowhere(t, s, job)
+			masked(t, s, job.ID, "Proxy-Authorization", job.State == bits.StateTransferred, scheme)
+		}
+	}
+}
+
+// masked looks into the log of a job: each leg is in it, and of the logins the schemes alone.
+func masked(t *testing.T, s *bitstest.Service, id, header string, in bool, scheme bits.AuthScheme) {
+	t.Helper()
+	_, text := logText(t, s, id)
+	status, title := map[string]string{"Authorization": " 401 ", "Proxy-Authorization": " 407 "}[header], map[bits.AuthScheme]string{bits.Basic: "Basic", bits.Digest: "Digest"}[scheme]
+	if !strings.Contains(text, status) || in && !strings.Contains(text, "\n"+header+": "+title+" ***") {
+		t.Errorf("the legs are not in the log: %s", text)
+	}
+	for line := range strings.Lines(text) {
+		if _, value, ok := strings.Cut(line, "uthorization: "); ok && strings.TrimSpace(value) != title+" ***" {
+			t.Errorf("the log tells %s", line)
 		}
 	}
 }

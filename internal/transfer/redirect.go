@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/publicsuffix"
+
 	"bits"
 	"bits/hresult"
 	"bits/internal/remotename"
@@ -16,7 +18,7 @@ import (
 
 // Client makes the HTTP client of a run: redirects by the job's policy, cookies that end with the run.
 func Client(rt http.RoundTripper, job *bits.Job) *http.Client {
-	jar, _ := cookiejar.New(nil) // never fails without options
+	jar, _ := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List}) // never fails
 	return &http.Client{Transport: watching{rt}, Jar: jar, CheckRedirect: redirect(job.SecurityFlags)}
 }
 

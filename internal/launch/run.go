@@ -19,7 +19,9 @@ import (
 func Run(ctx context.Context, config daemon.Config, log string, ready func()) (err error) {
 	// What a job trusts, and its proxies, come from its creator; the environment of the service decides nothing.
 	for name := range bits.Environment(os.LookupEnv) {
-		os.Unsetenv(name)
+		if name != "XDG_CONFIG_HOME" { // where the programs are that its own user has registered
+			os.Unsetenv(name)
+		}
 	}
 	state, socket := ipc.StateDir, ipc.DefaultPath
 	if config.AllUsers {

@@ -146,7 +146,9 @@ func TestServersThatAreNone(t *testing.T) {
 	proxied := hostsName(o.Plain) + "/f"
 	tunnelled := hostsName(o.URL) + "/f"
 	closed := "127.0.0.1:" + itoa(program.Port(t))
-	via := func(proxy string) map[string]string { return map[string]string{"all_proxy": strings.TrimSuffix(proxy, "/f")} }
+	via := func(proxy string) map[string]string {
+		return map[string]string{"all_proxy": strings.TrimSuffix(proxy, "/f")}
+	}
 	const ok = "HTTP/1.1 200 OK\r\n"
 	o.Page("/long", func(w http.ResponseWriter, _ *http.Request) {
 		for range 105 { // more than that, and HTTP/2 cannot say what it was

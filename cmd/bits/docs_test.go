@@ -19,7 +19,11 @@ import (
 const root = "../.."
 
 // elsewhere are the commands of the documents that .ci/run runs itself, as they would run everything.
-var elsewhere = []string{"go run ./cmd/bits demo", ".ci/test", ".ci/run", "go test -race ./...", "go test ./bench -run '^$' -bench . -benchtime 3x"}
+var elsewhere = []string{
+	"go run ./cmd/bits demo", ".ci/test", ".ci/run",
+	"go test -race -parallel 4 ./... -skip 'TestScripts/admin|TestDocuments|TestHunt'",
+	"go test ./bench -run '^$' -bench . -benchtime 3x",
+}
 
 var block = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 

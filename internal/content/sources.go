@@ -43,14 +43,33 @@ func All(f *bits.File) []string {
 	return slices.DeleteFunc(slices.Concat([]string{""}, Mirrors(f)), func(s string) bool { return slices.Contains(f.Dropped, cmp.Or(s, Given(f))) })
 }
 
-// Drop takes the source in use out for good.
+// Afresh reports whether the source in use is worth another beginning after the content came out wrong: it has not come in one answer, so
+// that it may have been put together from two versions, and this is the first time.
+func Afresh(f *bits.File) bool {
+	name := cmp.Or(f.Source, Given(f))
+	if !f.Blended || slices.Contains(f.Afresh, name) {
+		return false
+	}
+	f.Afresh = append(slices.Clip(f.Afresh), name)
+	return true
+}
+
+// Forgive gives all sources another chance, and reports whether one needed it.
+func Forgive(f *bits.File) bool {
+	needed := len(f.Dropped)+len(f.Afresh) > 0
+	f.Dropped, f.Afresh = nil, nil
+	return needed
+}
+
+// Drop takes the source in use out, until its owner resumes the job after an error.
 func Drop(f *bits.File) { f.Dropped = append(slices.Clip(f.Dropped), cmp.Or(f.Source, Given(f))) }
 
 // Start chooses the source at the beginning of a run: the one before, if there is something of it that another name has not replaced.
 func Start(f *bits.File) {
 	all := All(f)
 	if len(all) == 0 {
-		f.Dropped, all = nil, []string{""}
+		Forgive(f)
+		all = []string{""}
 	}
 	if begun := len(f.Done) > 0; f.Renamed || !begun || !slices.Contains(all, f.Source) {
 		f.Renamed = f.Renamed || begun

@@ -162,7 +162,6 @@ func (d *download) proves(total int64) bool {
 	if d.vouched() && d.file.Validator.Size >= 0 && d.file.Validator.Size != total || !d.vouched() && !validator.SameElsewhere(d.file.Validator, now) {
 		return false
 	}
-	d.file.Blended = d.file.Blended || d.renamed || d.file.Source != d.home
 	d.file.Validator, d.file.Renamed = now, false
 	return true
 }

@@ -76,6 +76,7 @@ func (d *download) compare(b []byte, at int64) error {
 // goOn takes an answer that is of the version that was begun. It may come from another place, and tell the size at last.
 func (d *download) goOn(total int64) (step, error) {
 	v := *d.file.Validator
+	d.file.Blended = true
 	if v.Size < 0 || d.file.Size == nil {
 		if err := d.ended(total); err != nil {
 			return nil, err

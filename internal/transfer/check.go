@@ -45,6 +45,10 @@ func (d *download) check() (step, error) {
 		if len(d.file.Done) > 0 {
 			return d.changed, nil
 		}
+	case http.StatusBadRequest: // so do some servers that know no ranges, or not these
+		if len(d.file.Done) == 0 && len(d.ask) > 0 && !d.strict {
+			return d.distrust, nil
+		}
 	}
 	return nil, d.status(a)
 }

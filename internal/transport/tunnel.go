@@ -35,10 +35,12 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 }
 
 func (t *Transport) answerer(via *url.URL) Answerer {
-	if t.logins == nil {
-		return nobody{}
+	if t.logins != nil {
+		if a := t.logins(via); a != nil {
+			return a
+		}
 	}
-	return t.logins(via)
+	return nobody{}
 }
 
 // nobody has no login.

@@ -229,15 +229,15 @@ func fetch(ctx context.Context, point string, by http.RoundTripper) ([]byte, err
 	client := http.Client{Transport: by, CheckRedirect: func(next *http.Request, via []*http.Request) error {
 		switch {
 		case len(via) >= crlRedirects:
-			return errors.New("it is redirected too often")
+			return fmt.Errorf("the list at %s is redirected too often", point)
 		case !onTheWeb(next.URL):
-			return errors.New("it is redirected to what is not at an http URL")
+			return fmt.Errorf("the list at %s is redirected to what is not at an http URL", point)
 		}
 		return nil
 	}}
 	answer, err := client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("the list at %s: %w", point, err.(*url.Error).Err)
+		return nil, err.(*url.Error).Err // which names the URL, as what it is packed in does
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {

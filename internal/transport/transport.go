@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -156,6 +157,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if answer, err = trip(&t.older, r); err != nil && alert(70)(err) {
 			err = tooNew(r.URL)
 		}
+	} else if by == &t.modern && err != nil && http1Required(err) && !hasBody(r) {
+		t.HTTP1(r.URL)
+		answer, err = trip(&t.http1, r)
 	}
 	if err != nil {
 		err = t.refusal(r.Context(), addr, err)
@@ -178,8 +182,23 @@ func trip(h *http.Transport, r *http.Request) (*http.Response, error) {
 		answer, err = h.RoundTrip(r)
 	} else if err == nil {
 		answer.Request = r
+		answer, err = oneLength(answer)
 	}
 	return answer, err
+}
+
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
+
+// oneLength refuses an answer that tells several lengths, or one that is no number. In HTTP/1.1 net/http does so, but in HTTP/2, where such
+// an answer is malformed too (RFC 9110, section 8.6; RFC 9113, section 8.1.1), it passes over them.
+func oneLength(a *http.Response) (*http.Response, error) {
+	for _, length := range a.Header["Content-Length"] {
+		if _, err := strconv.ParseUint(length, 10, 63); err != nil || length != a.Header["Content-Length"][0] {
+			a.Body.Close()
+			return nil, fmt.Errorf("bad Content-Length %q", a.Header["Content-Length"])
+		}
+	}
+	return a, nil
 }
 
 // Close ends every connection and waits until no dial and no handshake is under way.

@@ -88,6 +88,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		return byRules, nil
 	})
 	logins := login.Of(job)
+	logins.Found = run.Hide
 	defer logins.Close()
 	t := transport.New(ctx, transport.Config{
 		Origin: origin, Proxy: outer, Route: route, Certificate: certificates(run, job),

@@ -145,6 +145,10 @@ func TestSecretsAreNowhere(t *testing.T) {
 		}
 	}
 	bitsDo(nil, "api", "POST", "/v1/system/stop")
+	until(t, "the service has closed its store", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "state", "bits.db-wal"))
+		return os.IsNotExist(err)
+	})
 	texts := map[string]string{"what commands print": said.String()}
 	bitstest.Must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {

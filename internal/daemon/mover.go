@@ -56,6 +56,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	current.Store(&bits.File{Number: -1})
 	route := loggedRoute(run, number, job.ProxySettings.Usage == bits.ProxyAutodetect, find)
 	logins := login.Of(job)
+	logins.Found = run.Hide
 	defer logins.Close()
 	connections := transport.Config{
 		Route: route, Failed: new(transport.Failed),

@@ -48,6 +48,7 @@ func (l *Login) Share(host string) (user, password string, err error) {
 	if err != nil || id == nil {
 		return "", "", err
 	}
+	l.found(*id)
 	return id.User, id.Password, nil
 }
 

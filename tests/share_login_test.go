@@ -3,13 +3,17 @@
 package tests
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cloudsoda/go-smb2"
 
 	"bits"
 	"bits/client/bitstest"
@@ -25,7 +29,9 @@ func TestShareLogin(t *testing.T) {
 	m := program.StartSamba(t, port, "secret")
 	m.File("f", []byte("hello"))
 	for password, want := range map[string]hresult.Code{"secret": hresult.S_OK, "wrong": hresult.ERROR_LOGON_FAILURE} {
-		s := fileserver.New(fileserver.Config{Dial: new(net.Dialer).DialContext, Login: func(string) (string, string) { return "root", password }})
+		s := fileserver.New(fileserver.Config{Dial: new(net.Dialer).DialContext, Login: func(context.Context, *url.URL, bool) (*fileserver.Login, error) {
+			return &fileserver.Login{Initiator: &smb2.NTLMInitiator{User: "root", Password: password}}, nil
+		}})
 		r, err := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("smb://127.0.0.1:%d/closed/f", port), nil)
 		bitstest.Must(t, err)
 		answer, err := s.RoundTrip(r)

@@ -16,6 +16,7 @@ import (
 	"bits/hresult"
 	"bits/internal/access"
 	"bits/internal/certcheck"
+	"bits/internal/fileserver"
 	"bits/internal/joblog"
 	"bits/internal/layout"
 	"bits/internal/login"
@@ -91,12 +92,12 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	defer logins.Close()
 	t := transport.New(ctx, transport.Config{
 		Origin: origin, Proxy: outer, Route: route, Certificate: certificates(run, job),
-		Login: func(host string) (user, password string) {
-			user, password, err := logins.Share(host)
-			if err != nil {
-				run.Log(joblog.Connect, number(), "logs in to the share as a guest: %v", err)
+		Share: func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) {
+			shown, err := logins.Share(ctx, server, kerberos)
+			if err == nil {
+				run.Log(joblog.Connect, number(), "logs in to %s: %s", server.Host, shown.As)
 			}
-			return user, password
+			return shown, err
 		},
 		Logins: func(via *url.URL) transport.Answerer { return heard{logins.Proxy(via), run, number} },
 	})

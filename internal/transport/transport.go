@@ -76,9 +76,9 @@ type Config struct {
 	Route  Route                                                             // nil: no proxies at all
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
 
-	Certificate Certificate                               // nil: none is shown to anybody
-	Login       func(host string) (user, password string) // for shares; nil: as a guest
-	Logins      func(via *url.URL) Answerer               // answers a proxy that asks for a login; nil: nobody
+	Certificate Certificate                                                                          // nil: none is shown to anybody
+	Share       func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) // for shares; nil: as a guest
+	Logins      func(via *url.URL) Answerer                                                          // answers a proxy that asks for a login; nil: nobody
 }
 
 // Answerer sends a request with the authorizations that a proxy asks for, one after another, over the same connection.
@@ -108,7 +108,7 @@ func New(ctx context.Context, c Config) *Transport {
 	// No larger frames than all servers send: lighttpd (1.4.69) that is told to send slowly falls silent when it may make larger ones.
 	t.secure.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
 	t.secure.DialTLSContext = t.dialSecure
-	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Login})
+	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Share})
 	common(&t.older)
 	t.older.DialTLSContext = t.dialOlder
 	common(&t.legacy)

@@ -113,7 +113,8 @@ func (r *remote) identify() (identity, error) {
 	}
 	return identity{
 		size: s.EndOfFile, modified: s.LastWriteTime, changed: s.ChangeTime, ahead: r.session.ahead,
-		is: fmt.Sprint(s.FileId, s.EndOfFile, s.CreationTime.UnixNano(), s.LastWriteTime.UnixNano(), s.ChangeTime.UnixNano()),
+		// The time of creation tells nothing: Samba makes one up from the others, and it moves when a file is read for the first time.
+		is: fmt.Sprint(s.FileId, s.EndOfFile, s.LastWriteTime.UnixNano(), s.ChangeTime.UnixNano()),
 	}, nil
 }
 

@@ -85,7 +85,7 @@ func (t *Transport) refusal(ctx context.Context, addr string, err error) error {
 	if anyAlert(err) {
 		return t.demanded(addr, t.origin, err)
 	}
-	conn, derr := t.dialSecure(ctx, "tcp", addr)
+	conn, derr := t.modern.DialTLSContext(ctx, "tcp", addr)
 	if derr != nil {
 		return err
 	}

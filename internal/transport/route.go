@@ -219,12 +219,11 @@ func (t *Transport) plainVia(via *url.URL) *http.Transport {
 	if h := t.plain[key]; h != nil {
 		return h
 	}
-	for other, h := range t.plain {
+	for other := range t.plain {
 		if len(t.plain) < maxPlain {
 			break
 		}
-		h.CloseIdleConnections()
-		delete(t.plain, other)
+		delete(t.plain, other) // its idle connections end by themselves
 	}
 	h := new(http.Transport)
 	common(h)

@@ -12,11 +12,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,21 +52,20 @@ type Transport struct {
 	proxy  party
 	route  Route
 	logins func(via *url.URL) Answerer
-	http1  sync.Map // addresses that must be spoken to in HTTP/1.1
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	asked  sync.Map // who asks for a certificate of ours: asker to whether one was shown
-	old    sync.Map // addresses whose servers ask for a certificate late, as only TLS 1.2 can
-
-	secure http.Transport // for https: dials, tunnels and shakes hands by itself
-	older  http.Transport // the same, with HTTP/1.1 over TLS 1.2
 	files  *fileserver.Server
-	legacy http.Transport // the same, with HTTP/1.1
+
+	modern http.Transport // for https: dials, tunnels and shakes hands by itself
+	http1  http.Transport // the same, without HTTP/2
+	older  http.Transport // the same, with TLS 1.2: only there can a server ask for a certificate late
+	speaks sync.Map       // addresses to one of these, if it is not modern
 
 	mu     sync.Mutex
 	closed bool
 	plain  map[string]*http.Transport // for http, by the proxy
 	failed map[string]time.Time       // proxies that could not be reached, and when
-	conns  map[net.Conn]bool
+	conns  map[*tracked]bool
 	dials  sync.WaitGroup
 	asking int // dials that have no connection yet
 }
@@ -93,7 +94,7 @@ type Route func(ctx context.Context, u *url.URL) ([]*url.URL, error)
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
 func New(ctx context.Context, c Config) *Transport {
-	t := &Transport{route: c.Route, logins: c.Logins, conns: map[net.Conn]bool{}, plain: map[string]*http.Transport{}, failed: map[string]time.Time{}}
+	t := &Transport{route: c.Route, logins: c.Logins, conns: map[*tracked]bool{}, plain: map[string]*http.Transport{}, failed: map[string]time.Time{}}
 	t.origin = party{verify: c.Origin, certificate: c.Certificate, needs: errCertificateNeeded}
 	t.proxy = party{verify: c.Proxy, needs: errProxyCertificateNeeded}
 	t.ctx, t.cancel = context.WithCancel(ctx)
@@ -103,18 +104,13 @@ func New(ctx context.Context, c Config) *Transport {
 	if t.dialer = c.Dial; t.dialer == nil {
 		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
 	}
-	common(&t.secure)
-	t.secure.ForceAttemptHTTP2 = true
-	// No larger frames than all servers send: lighttpd (1.4.69) that is told to send slowly falls silent when it may make larger ones.
-	t.secure.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
-	t.secure.DialTLSContext = t.dialSecure
 	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Share})
-	common(&t.older)
-	t.older.DialTLSContext = t.dialOlder
-	common(&t.legacy)
-	t.legacy.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return t.dialOrigin(ctx, network, addr, 0, "http/1.1")
-	}
+	t.speak(&t.modern, 0, "h2", "http/1.1")
+	t.modern.ForceAttemptHTTP2 = true
+	// No larger frames than all servers send: lighttpd (1.4.69) that is told to send slowly falls silent when it may make larger ones.
+	t.modern.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 16 << 20}
+	t.speak(&t.http1, 0, "http/1.1")
+	t.speak(&t.older, tls.VersionTLS12, "http/1.1")
 	return t
 }
 
@@ -126,6 +122,14 @@ func common(h *http.Transport) {
 	h.IdleConnTimeout = 60 * time.Second
 }
 
+// speak makes what speaks https, in these protocols and no newer version of TLS.
+func (t *Transport) speak(h *http.Transport, newest uint16, protocols ...string) {
+	common(h)
+	h.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return t.dialOrigin(ctx, network, addr, newest, protocols...)
+	}
+}
+
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch r.URL.Scheme {
@@ -135,18 +139,16 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	default:
 		return t.roundTripPlain(r)
 	}
-	addr, by := address(r.URL), &t.secure
-	if _, ok := t.old.Load(addr); ok {
-		by = &t.older
-	} else if _, ok := t.http1.Load(addr); ok {
-		by = &t.legacy
+	addr, by := address(r.URL), &t.modern
+	if other, ok := t.speaks.Load(address(r.URL)); ok {
+		by = other.(*http.Transport)
 	}
 	answer, err := trip(by, r)
 	if by != &t.older && t.asksLate(addr, r, answer, err) {
 		if answer != nil {
 			answer.Body.Close()
 		}
-		t.old.Store(addr, true)
+		t.speaks.Store(addr, &t.older)
 		if answer, err = trip(&t.older, r); err != nil && alert(70)(err) {
 			err = tooNew(r.URL)
 		}
@@ -160,7 +162,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 func address(u *url.URL) string { return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")) }
 
 // HTTP1 makes later requests to the origin of a URL go over HTTP/1.1.
-func (t *Transport) HTTP1(u *url.URL) { t.http1.Store(address(u), true) }
+func (t *Transport) HTTP1(u *url.URL) { t.speaks.LoadOrStore(address(u), &t.http1) }
 
 // trip sends a request, and once more if what came over a connection that was in use before is no answer: bytes too many behind the
 // answer before are none.
@@ -181,20 +183,16 @@ func (t *Transport) Close() {
 	t.mu.Lock()
 	t.closed = true
 	t.cancel()
-	for c := range t.conns {
+	conns, spoken := slices.Collect(maps.Keys(t.conns)), slices.Collect(maps.Values(t.plain))
+	t.mu.Unlock()
+	for _, c := range conns {
 		c.Close()
 	}
-	t.mu.Unlock()
 	t.files.Close()
 	t.dials.Wait()
-	t.mu.Lock()
-	for _, h := range t.plain {
+	for _, h := range append(spoken, &t.modern, &t.http1, &t.older) {
 		h.CloseIdleConnections()
 	}
-	t.mu.Unlock()
-	t.secure.CloseIdleConnections()
-	t.older.CloseIdleConnections()
-	t.legacy.CloseIdleConnections()
 }
 
 // begin counts a dial, unless the Transport is closed.
@@ -240,15 +238,22 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 		}
 		return nil, err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
+	c := &tracked{Conn: conn, t: t}
+	if !t.track(c) {
 		conn.Close()
 		return nil, net.ErrClosed
 	}
-	c := &tracked{Conn: conn, t: t}
-	t.conns[c] = true
 	return c, nil
+}
+
+// track notes a connection, unless the Transport is closed.
+func (t *Transport) track(c *tracked) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.conns[c] = true
+	}
+	return !t.closed
 }
 
 func (t *Transport) count(by int) {
@@ -288,25 +293,14 @@ type tracked struct {
 }
 
 func (c *tracked) Close() error {
-	// The Transport may hold the lock, so the forgetting is not done under it here.
-	go func() {
-		c.t.mu.Lock()
-		defer c.t.mu.Unlock()
-		delete(c.t.conns, c)
-	}()
+	c.t.mu.Lock()
+	delete(c.t.conns, c)
+	c.t.mu.Unlock()
 	return c.Conn.Close()
 }
 
-// dialSecure connects to the origin, through the proxy's tunnel if there is one, and shakes hands with the origin.
-func (t *Transport) dialSecure(ctx context.Context, network, addr string) (net.Conn, error) {
-	return t.dialOrigin(ctx, network, addr, 0, "h2", "http/1.1")
-}
-
-func (t *Transport) dialOlder(ctx context.Context, network, addr string) (net.Conn, error) {
-	return t.dialOrigin(ctx, network, addr, tls.VersionTLS12, "http/1.1")
-}
-
-func (t *Transport) dialOrigin(ctx context.Context, network, addr string, version uint16, protocols ...string) (net.Conn, error) {
+// dialOrigin connects to the origin, through the proxy's tunnel if there is one, and shakes hands with the origin.
+func (t *Transport) dialOrigin(ctx context.Context, network, addr string, newest uint16, protocols ...string) (net.Conn, error) {
 	ctx, end, err := t.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -321,7 +315,7 @@ func (t *Transport) dialOrigin(ctx context.Context, network, addr string, versio
 		return nil, err
 	}
 	of := t.origin
-	of.newest = version
+	of.newest = newest
 	return t.shake(ctx, conn, addr, of, protocols...)
 }
 

@@ -116,7 +116,7 @@ func TestCloseEndsDials(t *testing.T) {
 	}()
 	ended := make(chan error)
 	go func() {
-		_, err := tr.dialSecure(context.Background(), "tcp", l.Addr().String())
+		_, err := tr.modern.DialTLSContext(context.Background(), "tcp", l.Addr().String())
 		ended <- err
 	}()
 	<-asked
@@ -125,7 +125,7 @@ func TestCloseEndsDials(t *testing.T) {
 		t.Error("the dial went well")
 	}
 	tr.Close()
-	if _, err := tr.dialSecure(context.Background(), "tcp", l.Addr().String()); !errors.Is(err, net.ErrClosed) {
+	if _, err := tr.modern.DialTLSContext(context.Background(), "tcp", l.Addr().String()); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }

@@ -225,40 +225,19 @@ func serve(t *testing.T, addr string, cmd *exec.Cmd) {
 // Kerberos, with a KDC and Apache: a name and a password, a ticket cache, a keytab.
 func TestKerberos(t *testing.T) {
 	t.Parallel()
-	kdc, admin, kinit := program.Need(t, "krb5kdc"), program.Need(t, "kadmin.local"), program.Need(t, "kinit")
 	if _, err := os.Stat("/usr/lib/apache2/modules/mod_auth_gssapi.so"); err != nil {
 		t.Skip(err)
 	}
 	s := bitstest.Start(t)
-	dir := program.Dir(t)
-	os.Chmod(dir, 0o755)
-	port := program.Port(t)
-	conf := write(t, filepath.Join(dir, "krb5.conf"), fmt.Sprintf("[libdefaults]\ndefault_realm = BITS.TEST\ndns_lookup_kdc = false\ndns_lookup_realm = false\nrdns = false\nudp_preference_limit = 1\n[realms]\nBITS.TEST = {\nkdc = 127.0.0.1:%d\n}\n[domain_realm]\nlocalhost = BITS.TEST\n", port))
-	profile := write(t, filepath.Join(dir, "kdc.conf"), fmt.Sprintf("[kdcdefaults]\nkdc_listen = 127.0.0.1:%d\nkdc_tcp_listen = 127.0.0.1:%[1]d\n[realms]\nBITS.TEST = {\ndatabase_name = %[2]s/principal\nkey_stash_file = %[2]s/stash\nacl_file = %[2]s/acl\nmax_life = 1h\n}\n[logging]\nkdc = FILE:%[2]s/kdc.log\n", port, dir))
-	env := append(os.Environ(), "KRB5_CONFIG="+conf, "KRB5_KDC_PROFILE="+profile)
-	do := func(in, name string, args ...string) {
-		t.Helper()
-		cmd := exec.Command(name, args...)
-		cmd.Env, cmd.Stdin = env, strings.NewReader(in)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s %v: %v: %s", name, args, err, out)
-		}
-	}
-	do("", program.Need(t, "kdb5_util"), "create", "-s", "-r", "BITS.TEST", "-P", "master")
-	server, client := filepath.Join(dir, "server.keytab"), filepath.Join(dir, "client.keytab")
-	for _, q := range []string{"addprinc -pw " + planted + " joe", "addprinc -randkey jim", "ktadd -k " + client + " jim", "addprinc -randkey HTTP/localhost", "ktadd -k " + server + " HTTP/localhost"} {
-		do("", admin, "-r", "BITS.TEST", "-q", q)
-	}
-	os.Chmod(server, 0o644)
-	cmd := exec.Command(kdc, "-n", "-r", "BITS.TEST")
-	cmd.Env = env
-	serve(t, fmt.Sprintf("127.0.0.1:%d", port), cmd)
+	kdc := program.StartKDC(t)
+	kdc.Admin("addprinc -pw " + planted + " joe")
+	server, client := kdc.Keytab("HTTP/localhost"), kdc.Keytab("jim")
 	web := program.Port(t)
 	a := program.StartApache(t, web, modules("authn_core", "authz_user", "auth_gssapi")+fmt.Sprintf("<Location />\nAuthType GSSAPI\nAuthName kerberos\nGssapiCredStore keytab:%s\nRequire valid-user\n</Location>", server))
 	a.File("f", []byte("for those with tickets"))
 	url := fmt.Sprintf("http://localhost:%d/f", web)
-	cache := filepath.Join(dir, "cache")
-	do(planted+"\n", kinit, "-c", cache, "joe")
+	cache := filepath.Join(kdc.Dir, "cache")
+	kdc.Do(planted+"\n", "kinit", "-c", cache, "joe")
 	var jobs []*bits.Job
 	for _, c := range []struct {
 		name, user, password string
@@ -274,7 +253,7 @@ func TestKerberos(t *testing.T) {
 		{"nothing", "", "", map[string]string{"KRB5CCNAME": cache + ".none"}, bits.StateError, "no ticket"},
 		{"another kind of cache", "", "", map[string]string{"KRB5CCNAME": "KCM:"}, bits.StateError, "only files"},
 	} {
-		vars := map[string]string{"KRB5_CONFIG": conf}
+		vars := map[string]string{"KRB5_CONFIG": kdc.Config}
 		for k, v := range c.env {
 			vars[k] = v
 		}

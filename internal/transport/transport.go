@@ -78,10 +78,10 @@ type Config struct {
 	Route  Route                                                             // nil: no proxies at all
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
 
-	Certificate Certificate                               // nil: none is shown to anybody
-	Login       func(host string) (user, password string) // for shares; nil: as a guest
-	Logins      func(via *url.URL) Answerer               // answers a proxy that asks for a login; nil, or a nil one: nobody
-	Failed      *Failed                                   // what is known to several; nil: to this one alone
+	Certificate Certificate                                                                          // nil: none is shown to anybody
+	Share       func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) // for shares; nil: as a guest
+	Logins      func(via *url.URL) Answerer                                                          // answers a proxy that asks for a login; nil, or a nil one: nobody
+	Failed      *Failed                                                                              // what is known to several; nil: to this one alone
 }
 
 // Answerer sends a request with the authorizations that a proxy asks for, one after another, over the same connection.
@@ -109,7 +109,7 @@ func New(ctx context.Context, c Config) *Transport {
 	if t.dialer = c.Dial; t.dialer == nil {
 		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
 	}
-	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Login})
+	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Share})
 	t.speak(&t.modern, 0, "h2", "http/1.1")
 	t.modern.ForceAttemptHTTP2 = true
 	// No larger frames than all servers send: lighttpd (1.4.69) that is told to send slowly falls silent when it may make larger ones.

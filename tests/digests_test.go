@@ -25,6 +25,7 @@ func sum(b []byte) string {
 
 // Mirrors of nginx: one has a copy with a byte that is wrong, one has nothing, one has the file.
 func TestMirrorsOfNginx(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	port := program.Port(t)
 	good := bitstest.Content(7, 5<<20+123)
@@ -78,9 +79,7 @@ func TestMirrorsOfNginx(t *testing.T) {
 				return
 			}
 			f := s.Await(job.ID, bits.StateTransferred).Files[0]
-			if there, err := os.ReadFile(f.Temporary); err != nil || !bytes.Equal(there, good) {
-				t.Errorf("it is another file: %v", err)
-			}
+			same(t, f.Temporary, good)
 			if !slices.Equal(f.Dropped, c.dropped) || f.Blended != c.blended || f.Source != c.source {
 				t.Errorf("dropped %v, blended %v, from %q", f.Dropped, f.Blended, f.Source)
 			}
@@ -107,12 +106,12 @@ func TestResumeForgives(t *testing.T) {
 // A digest goes on after a kill where its state was recorded. That nothing is read again is seen by a byte that was changed on the disk
 // meanwhile: the digest, which is of what has arrived, agrees all the same.
 func TestDigestSpansKills(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 24<<20)
 	want := r.files["f0"]
 	for i, name := range []string{"sha256", "blake3"} {
-		r.daemon.kill()
-		r.daemon.begin()
-		r.ready()
+		r.Kill()
+		r.Restart()
 		digests := map[string]string{"sha256": sum(want)}
 		if name == "blake3" { // whose state cannot be recorded: what is there is read
 			b := digest.Run([]string{name}, nil, 0)
@@ -120,14 +119,14 @@ func TestDigestSpansKills(t *testing.T) {
 			digests = b.Sums(int64(len(want)))
 		}
 		job, err := r.Create(ctx, bits.Spec{Properties: map[string]bits.RawMessage{"roots": bitstest.JSON(string(r.root.PEM())), "priority": bits.RawMessage(`"FOREGROUND"`)},
-			Files: []bits.FileSpec{{RemoteName: r.url + "f0", LocalName: fmt.Sprintf("%s/digest-%d", r.dir, i), Content: bits.Content{Digests: digests}}}, Resume: true})
+			Files: []bits.FileSpec{{RemoteName: r.url + "f0", LocalName: fmt.Sprintf("%s/digest-%d", r.Dir, i), Content: bits.Content{Digests: digests}}}, Resume: true})
 		bitstest.Must(t, err)
 		for end := time.Now().Add(time.Minute); job.Files[0].TransferredBytes() < 4<<20; time.Sleep(10 * time.Millisecond) {
 			if job, err = r.Job(ctx, job.ID); err != nil || time.Now().After(end) {
 				t.Fatal(err, job.State)
 			}
 		}
-		r.daemon.kill()
+		r.Kill()
 		if job.Files[0].Finished {
 			t.Fatal("it was too fast to be killed")
 		}
@@ -135,8 +134,7 @@ func TestDigestSpansKills(t *testing.T) {
 		bitstest.Must(t, err)
 		_, err = f.WriteAt([]byte{^want[1000]}, 1000)
 		bitstest.Must(t, err, f.Close())
-		r.daemon.begin()
-		r.ready()
+		r.Restart()
 		for end := time.Now().Add(time.Minute); job.State != bits.StateTransferred && job.State != bits.StateError; time.Sleep(10 * time.Millisecond) {
 			if job, err = r.Job(ctx, job.ID); err != nil || time.Now().After(end) {
 				t.Fatal(err, job.State)

@@ -52,6 +52,7 @@ type Transport struct {
 	origin party
 	proxy  party
 	route  Route
+	failed *Failed
 	logins func(via *url.URL) Answerer
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	asked  sync.Map // who asks for a certificate of ours: asker to whether one was shown
@@ -65,7 +66,6 @@ type Transport struct {
 	mu     sync.Mutex
 	closed bool
 	plain  map[string]*http.Transport // for http, by the proxy
-	failed map[string]time.Time       // proxies that could not be reached, and when
 	conns  map[*tracked]bool
 	dials  sync.WaitGroup
 	asking int // dials that have no connection yet
@@ -78,9 +78,10 @@ type Config struct {
 	Route  Route                                                             // nil: no proxies at all
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
 
-	Certificate Certificate                               // nil: none is shown to anybody
-	Login       func(host string) (user, password string) // for shares; nil: as a guest
-	Logins      func(via *url.URL) Answerer               // answers a proxy that asks for a login; nil: nobody
+	Certificate Certificate                                                                          // nil: none is shown to anybody
+	Share       func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) // for shares; nil: as a guest
+	Logins      func(via *url.URL) Answerer                                                          // answers a proxy that asks for a login; nil, or a nil one: nobody
+	Failed      *Failed                                                                              // what is known to several; nil: to this one alone
 }
 
 // Answerer sends a request with the authorizations that a proxy asks for, one after another, over the same connection.
@@ -95,17 +96,20 @@ type Route func(ctx context.Context, u *url.URL) ([]*url.URL, error)
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
 func New(ctx context.Context, c Config) *Transport {
-	t := &Transport{route: c.Route, logins: c.Logins, conns: map[*tracked]bool{}, plain: map[string]*http.Transport{}, failed: map[string]time.Time{}}
+	t := &Transport{route: c.Route, logins: c.Logins, conns: map[*tracked]bool{}, plain: map[string]*http.Transport{}, failed: c.Failed}
 	t.origin = party{verify: c.Origin, certificate: c.Certificate, needs: errCertificateNeeded}
 	t.proxy = party{verify: c.Proxy, needs: errProxyCertificateNeeded}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	if t.route == nil {
 		t.route = func(context.Context, *url.URL) ([]*url.URL, error) { return []*url.URL{nil}, nil }
 	}
+	if t.failed == nil {
+		t.failed = new(Failed)
+	}
 	if t.dialer = c.Dial; t.dialer == nil {
 		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
 	}
-	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Login})
+	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Share})
 	t.speak(&t.modern, 0, "h2", "http/1.1")
 	t.modern.ForceAttemptHTTP2 = true
 	// No larger frames than all servers send: lighttpd (1.4.69) that is told to send slowly falls silent when it may make larger ones.
@@ -235,8 +239,8 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	}
 	defer end()
 	most := ConnectTime
-	if others, _ := ctx.Value(hurried{}).(bool); others {
-		most = failoverTime
+	if hurry, ok := ctx.Value(hurried{}).(time.Duration); ok {
+		most = hurry
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()

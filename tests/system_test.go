@@ -16,7 +16,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"bits"
 	"bits/client"
@@ -144,16 +143,12 @@ func (m *machine) job(uid int, url, local string, more string) bits.Job {
 // until asks as root until the job is in a state.
 func (m *machine) until(id string, want bits.State) *bits.Job {
 	m.t.Helper()
-	var last any
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		j, err := m.Job(ctx, id)
-		if err == nil && j.State == want {
-			return j
-		}
-		last = fmt.Sprintf("%+v, %v", j, err)
+	var j *bits.Job
+	var err error
+	if !program.Until(func() bool { j, err = m.Job(ctx, id); return err == nil && j.State == want }) {
+		m.t.Fatalf("waited in vain for %v: %+v, %v", want, j, err)
 	}
-	m.t.Fatalf("waited in vain for %v: %v", want, last)
-	return nil
+	return j
 }
 
 // The table of who may call what: the owner, another user, and root. A call that is not in it fails the test.

@@ -44,9 +44,8 @@ func newMachine(t *testing.T) *machine {
 	dir := program.Dir(t)
 	m := &machine{t: t, dir: dir, program: filepath.Join(dir, "bits"), socket: filepath.Join(dir, "run", "s")}
 	m.Client = &client.Client{Socket: m.socket, SystemWide: true}
-	self, err := os.Executable() // where it is, only root may go
-	// Copied by another process: while this one has it open to write, a process that a test beside starts has it too, and it cannot run.
-	bitstest.Must(t, err, os.Chmod(dir, 0o755), exec.Command("cp", self, m.program).Run(), os.Chmod(m.program, 0o755))
+	bitstest.Must(t, os.Chmod(dir, 0o755))
+	program.Copy(t, m.program)
 	for _, uid := range []int{root, alice, mallory} {
 		bitstest.Must(t, os.Mkdir(m.home(uid), 0o700), os.Chown(m.home(uid), uid, uid))
 	}

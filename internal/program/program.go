@@ -124,6 +124,14 @@ func isProgram(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
+// Copy puts a copy of the test's own executable at a path, for users who may not go where it is.
+// Another process makes it: what this one has open to write, a process that a test beside starts has too, and it could not be run.
+func Copy(t testing.TB, path string) {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err, exec.Command("cp", self, path).Run(), os.Chmod(path, 0o755))
+}
+
 // Port is a port of loopback that is free now, and was given to nobody before.
 // It lies below those that the system gives to outgoing connections, which could take it before its server does.
 func Port(t testing.TB) int {

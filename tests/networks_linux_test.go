@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -224,7 +225,7 @@ func TestNetworks(t *testing.T) {
 				l.t.Errorf("%d errors are counted", now.ErrorCount)
 			}
 			l.resumed("a", 0)
-			if got := fmt.Sprint(l.from); got != "[192.0.20.1 192.0.20.77]" {
+			if got := fmt.Sprint(slices.Compact(l.from)); got != "[192.0.20.1 192.0.20.77]" { // it may dial once more, if both come to be known one after another
 				l.t.Errorf("connections came from %s", got)
 			}
 		},

@@ -273,7 +273,7 @@ func unmountable(t *testing.T, out []byte) {
 func asRoot(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		t.Skip("it needs root on Linux")
+		t.Skipf("it needs root on Linux; this is user %d on %s", os.Geteuid(), runtime.GOOS)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"bits"
 	"bits/client"
@@ -43,12 +42,7 @@ func startProcess(t *testing.T, args ...string) *process {
 
 func (p *process) ready() {
 	p.t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if _, err := p.System(ctx); err == nil {
-			return
-		}
-	}
-	p.t.Fatal("the service does not answer")
+	until(p.t, "an answer of the service", func() bool { _, err := p.System(ctx); return err == nil })
 }
 
 func (p *process) path(name string) string { return filepath.Join(p.dir, name) }
@@ -77,10 +71,8 @@ func (p *process) create(properties map[string]any, url string) *bits.Job {
 // until waits for what f returns to be true.
 func until(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(60 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain: %s", what)
-		}
+	if !program.Until(f) {
+		t.Fatalf("waited in vain: %s", what)
 	}
 }
 

@@ -106,22 +106,24 @@ func (r *rig) promises(job *bits.Job) {
 	}
 }
 
+// reach waits until a job is in a state, through errors that pass, and returns it.
+func (r *rig) reach(id string, state bits.State) *bits.Job {
+	r.t.Helper()
+	return r.Until(id, func(now *bits.Job) bool {
+		switch now.State {
+		case bits.StateTransientError:
+			r.Resume(ctx, id)
+		case bits.StateError:
+			r.t.Fatalf("the job is %v: %+v", now.State, now.Error)
+		}
+		return now.State == state
+	})
+}
+
 // finish waits for the job, completes it, and compares its files.
 func (r *rig) finish(job *bits.Job) {
 	r.t.Helper()
-	for end := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		now, err := r.Job(ctx, job.ID)
-		bitstest.Must(r.t, err)
-		if now.State == bits.StateTransferred {
-			break
-		}
-		if now.State == bits.StateTransientError {
-			bitstest.Must(r.t, r.Resume(ctx, job.ID))
-		}
-		if time.Now().After(end) || now.State == bits.StateError {
-			r.t.Fatalf("the job is %v: %+v", now.State, now.Error)
-		}
-	}
+	r.reach(job.ID, bits.StateTransferred)
 	_, err := r.Complete(ctx, job.ID)
 	bitstest.Must(r.t, err)
 	for _, f := range job.Files {
@@ -182,13 +184,7 @@ func TestKillServiceInComplete(t *testing.T) {
 			_, err = r.Complete(ctx, job.ID)
 			bitstest.Must(t, err)
 		}
-		for end := time.Now().Add(10 * time.Second); now.State != bits.StateAcknowledged && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			now, err = r.Job(ctx, job.ID)
-			bitstest.Must(t, err)
-		}
-		if now.State != bits.StateAcknowledged {
-			t.Fatalf("the job is %v", now.State)
-		}
+		r.Await(job.ID, bits.StateAcknowledged)
 		for _, f := range job.Files {
 			same(t, f.LocalName, r.files[filepath.Base(f.RemoteName)])
 		}
@@ -207,14 +203,7 @@ func TestKillApplication(t *testing.T) {
 			return r.Command("validate", job.ID, "--", "sh", "-c", "echo $BITS_SHA256 >> "+judged)
 		}}
 		app.begin()
-		for {
-			now, err := r.Job(ctx, job.ID)
-			bitstest.Must(t, err)
-			if now.ValidatorAttached {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
+		r.Until(job.ID, func(now *bits.Job) bool { return now.ValidatorAttached })
 		bitstest.Must(t, r.Resume(ctx, job.ID))
 		for range 3 {
 			time.Sleep(rand.N(100 * time.Millisecond))
@@ -225,16 +214,7 @@ func TestKillApplication(t *testing.T) {
 			}
 			app.begin()
 		}
-		for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			now, err := r.Job(ctx, job.ID)
-			bitstest.Must(t, err)
-			if now.State == bits.StateTransferred {
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatalf("the job is %v: %+v", now.State, now.Error)
-			}
-		}
+		r.Await(job.ID, bits.StateTransferred)
 		app.kill()
 		r.finish(job)
 	}
@@ -280,19 +260,7 @@ func TestKillServerAndReplace(t *testing.T) {
 			r.nginx.Kill()
 			r.nginx.Start()
 		}
-		for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			now, err := r.Job(ctx, job.ID)
-			bitstest.Must(t, err)
-			if now.State == bits.StateTransferred {
-				break
-			}
-			if now.State == bits.StateTransientError {
-				bitstest.Must(t, r.Resume(ctx, job.ID))
-			}
-			if time.Now().After(end) || now.State == bits.StateError {
-				t.Fatalf("the job is %v: %+v", now.State, now.Error)
-			}
-		}
+		r.reach(job.ID, bits.StateTransferred)
 		_, err = r.Complete(ctx, job.ID)
 		bitstest.Must(t, err)
 		there, err := os.ReadFile(local)

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"bits"
 	"bits/client/bitstest"
@@ -174,11 +173,7 @@ func TestDigestSpansKills(t *testing.T) {
 		job, err := r.Create(ctx, bits.Spec{Properties: map[string]bits.RawMessage{"roots": bitstest.JSON(string(r.root.PEM())), "priority": bits.RawMessage(`"FOREGROUND"`)},
 			Files: []bits.FileSpec{{RemoteName: r.url + "f0", LocalName: fmt.Sprintf("%s/digest-%d", r.Dir, i), Content: bits.Content{Digests: digests}}}, Resume: true})
 		bitstest.Must(t, err)
-		for end := time.Now().Add(time.Minute); job.Files[0].TransferredBytes() < 4<<20; time.Sleep(10 * time.Millisecond) {
-			if job, err = r.Job(ctx, job.ID); err != nil || time.Now().After(end) {
-				t.Fatal(err, job.State)
-			}
-		}
+		job = r.Until(job.ID, func(j *bits.Job) bool { return j.Files[0].TransferredBytes() >= 4<<20 })
 		r.Kill()
 		if job.Files[0].Finished {
 			t.Fatal("it was too fast to be killed")
@@ -188,11 +183,7 @@ func TestDigestSpansKills(t *testing.T) {
 		_, err = f.WriteAt([]byte{^want[1000]}, 1000)
 		bitstest.Must(t, err, f.Close())
 		r.Restart()
-		for end := time.Now().Add(time.Minute); job.State != bits.StateTransferred && job.State != bits.StateError; time.Sleep(10 * time.Millisecond) {
-			if job, err = r.Job(ctx, job.ID); err != nil || time.Now().After(end) {
-				t.Fatal(err, job.State)
-			}
-		}
+		job = r.Until(job.ID, func(j *bits.Job) bool { return j.State == bits.StateTransferred || j.State == bits.StateError })
 		there, err := os.ReadFile(job.Files[0].Temporary)
 		bitstest.Must(t, err)
 		if name == "blake3" { // it does not agree, and the file comes once more

@@ -321,11 +321,7 @@ func TestSessionsFindTheService(t *testing.T) {
 	}
 	bitstest.Must(t, os.RemoveAll(filepath.Join(one, "bits")))
 	c := &client.Client{Socket: filepath.Join(one, "bits", "bits.sock")}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if _, err := c.System(ctx); err == nil {
-			break
-		}
-	}
+	until(t, "the socket, made again", func() bool { _, err := c.System(ctx); return err == nil })
 	if got := pid(one); got != first {
 		t.Errorf("after the socket was removed: service %s, want %s", got, first)
 	}

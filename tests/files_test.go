@@ -573,19 +573,7 @@ func TestKillServiceWithRanges(t *testing.T) {
 			}
 		}
 	}
-	until := func(id string, state bits.State) *bits.Job {
-		for end := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			now, err := r.Job(ctx, id)
-			bitstest.Must(t, err)
-			if now.State == state {
-				return now
-			}
-			if now.State == bits.StateError || time.Now().After(end) {
-				t.Fatalf("the job is %v: %+v", now.State, now.Error)
-			}
-		}
-	}
-	now := until(ids[1], bits.StateSuspended)
+	now := r.reach(ids[1], bits.StateSuspended)
 	if text, _ := json.Marshal(now.Files[0].Done); now.Files[0].Done.Len() != 64*50_000 {
 		t.Errorf("filled: %s", text)
 	}
@@ -593,7 +581,7 @@ func TestKillServiceWithRanges(t *testing.T) {
 	bitstest.Must(t, err)
 	resume()
 	for i, id := range ids {
-		local := until(id, bits.StateTransferred).Files[0].LocalName
+		local := r.reach(id, bits.StateTransferred).Files[0].LocalName
 		_, err := r.Complete(ctx, id)
 		bitstest.Must(t, err)
 		same(t, local, wants[i])

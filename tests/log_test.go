@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"bits"
 	"bits/client"
@@ -231,18 +230,21 @@ func TestVerbose(t *testing.T) {
 	s.Await(job.ID, bits.StateTransferring)
 	for _, verb := range []string{"watch", "wait"} {
 		cmd := s.Command(verb, "-v", job.ID)
-		text := new(strings.Builder)
-		cmd.Stderr = text
-		bitstest.Must(t, cmd.Start())
+		stderr, err := os.Create(s.Path(verb))
+		bitstest.Must(t, err)
+		cmd.Stderr = stderr
+		bitstest.Must(t, cmd.Start(), stderr.Close())
+		text := func() string { text, _ := os.ReadFile(s.Path(verb)); return string(text) }
+		until(t, "what comes", func() bool { o.Drop(); return strings.Contains(text(), "TRANSIENT_ERROR") })
 		defer func() {
 			bitstest.Must(t, cmd.Wait())
-			tells(t, text.String(), `^\* ACKNOWLEDGED$`)
-			if strings.Contains(text.String(), "created") {
-				t.Errorf("%s tells what was before:\n%s", verb, text)
+			tells(t, text(), `^\* ACKNOWLEDGED$`)
+			if strings.Contains(text(), "created") {
+				t.Errorf("%s tells what was before:\n%s", verb, text())
 			}
 		}()
 	}
-	time.AfterFunc(time.Second, open) // a command that is slower tells nothing wrong, but less
+	open()
 	if out, err := s.Command("watch", "-v").CombinedOutput(); err == nil || !strings.Contains(string(out), "-v goes with the name of a job") {
 		t.Errorf("%v: %s", err, out)
 	}

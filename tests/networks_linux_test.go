@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,7 +33,8 @@ type lan struct {
 	t     *testing.T
 	peer  int // the thread in the other namespace
 	there chan func()
-	dir   string // of what stands for files in /etc
+	dir   string        // of what stands for files in /etc
+	slack time.Duration // for a machine that has much else to do
 
 	mu   sync.Mutex
 	from []string // addresses that connections came from
@@ -75,6 +77,14 @@ func newLAN(t *testing.T) *lan {
 	}
 	l.cable(0) // it is there before the service is
 	l.Service = bitstest.Start(t)
+	began := time.Now()
+	l.File("/first", content)
+	job := l.NewJob(map[string]any{"priority": "FOREGROUND"}, l.Plain+"/first")
+	bitstest.Must(t, l.Resume(ctx, job.ID))
+	l.Await(job.ID, bits.StateTransferred)
+	_, err := l.Cancel(ctx, job.ID)
+	bitstest.Must(t, err)
+	l.slack = 10 * time.Since(began) // a job without a network, on an idle machine well below a tenth of a second
 	return l
 }
 
@@ -132,8 +142,8 @@ func (l *lan) arrives(job *bits.Job, within time.Duration) *bits.Job {
 	l.t.Helper()
 	began := time.Now()
 	now := l.Await(job.ID, bits.StateTransferred)
-	if took := time.Since(began); took > within {
-		l.t.Errorf("it took %v, and %v are allowed", took, within)
+	if took := time.Since(began); took > within+l.slack {
+		l.t.Errorf("it took %v, and %v and %v are allowed", took, within, l.slack)
 	}
 	_, err := l.Complete(ctx, job.ID)
 	bitstest.Must(l.t, err)
@@ -149,7 +159,7 @@ func (l *lan) offline(job *bits.Job) *bits.Job {
 	l.t.Helper()
 	began := time.Now()
 	now := l.Await(job.ID, bits.StateTransientError)
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > 4*time.Second+l.slack {
 		l.t.Errorf("it took %v to see that the network has gone", took)
 	}
 	wantError(l.t, now, bits.StateTransientError, bits.ContextQueueManager, hresult.BG_E_NETWORK_DISCONNECTED)
@@ -210,13 +220,12 @@ func TestNetworks(t *testing.T) {
 		},
 		"another address": func(l *lan) {
 			job := l.fetch("192.0.20.2", "a", nil)
-			l.near("ip address add 192.0.20.77/24 dev near0", "ip address delete 192.0.20.1/24 dev near0")
-			l.near("ip address replace 192.0.20.77/24 dev near0") // it went with the first of its network
+			l.near("ip address add 192.0.20.77/25 dev near0", "ip address delete 192.0.20.1/24 dev near0") // one of the same network would go with the first
 			if now := l.arrives(job, 5*time.Second); now.ErrorCount != 0 {
 				l.t.Errorf("%d errors are counted", now.ErrorCount)
 			}
 			l.resumed("a", 0)
-			if got := fmt.Sprint(l.from); got != "[192.0.20.1 192.0.20.77]" {
+			if got := fmt.Sprint(slices.Compact(l.from)); got != "[192.0.20.1 192.0.20.77]" { // it may dial once more, if both come to be known one after another
 				l.t.Errorf("connections came from %s", got)
 			}
 		},
@@ -251,7 +260,7 @@ func TestNetworks(t *testing.T) {
 			l.Until(job.ID, func(j *bits.Job) bool { return j.Progress.BytesReceived > 120_000 })
 			l.near("ip link delete near0")
 			l.arrives(job, 5*time.Second)
-			if l.Requests() != 1 {
+			if l.Requests() != 2 { // with that of newLAN
 				l.t.Errorf("requests: %q", l.Seen())
 			}
 		},

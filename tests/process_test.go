@@ -19,7 +19,7 @@ import (
 func build(t *testing.T, dir, name string, age time.Duration) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
-	out, err := exec.Command("go", "build", "-ldflags", "-X main.name="+name, "-o", path, "bits/cmd/bits").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags", "-w -X main.name="+name, "-o", path, "bits/cmd/bits").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -80,12 +80,10 @@ func TestRebuiltProgramReplacesTheService(t *testing.T) {
 	open := o.Gate("/f", data, 600_000)
 	id, _ := run(old, "get", "--detach", o.Plain+"/f")
 	id = strings.TrimSpace(id)
-	for {
-		if job, err := c.Job(ctx, id); err == nil && job.Progress.BytesReceived >= 600_000 {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	until(t, "the first bytes", func() bool {
+		job, err := c.Job(ctx, id)
+		return err == nil && job.Progress.BytesReceived >= 600_000
+	})
 	run(young, "list")
 	if got := serving(); got != "young" {
 		t.Errorf("a busy old service was not replaced: %s serves", got)
@@ -132,13 +130,9 @@ func idler(t *testing.T, dir, after string) (*client.Client, <-chan bool) {
 		<-ended
 	})
 	c := &client.Client{Socket: filepath.Join(dir, "run", "s")}
-	for {
-		if _, err := c.System(ctx); err == nil {
-			c.Close()
-			return c, ended
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	until(t, "an answer of the service", func() bool { _, err := c.System(ctx); return err == nil })
+	c.Close()
+	return c, ended
 }
 
 // The service ends by itself only when it has nothing to do and nobody is connected.
@@ -161,10 +155,8 @@ func TestIdleExit(t *testing.T) {
 	again := program.Command(dir, "daemon")
 	bitstest.Must(t, again.Start())
 	defer func() { again.Process.Kill(); again.Wait() }()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if now, err := c.Job(ctx, job.ID); err == nil && now.State == bits.StateTransferred {
-			return
-		}
-	}
-	t.Error("the job is not there after the next start")
+	until(t, "the job, after the next start", func() bool {
+		now, err := c.Job(ctx, job.ID)
+		return err == nil && now.State == bits.StateTransferred
+	})
 }

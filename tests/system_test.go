@@ -16,7 +16,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"bits"
 	"bits/client"
@@ -45,9 +44,8 @@ func newMachine(t *testing.T) *machine {
 	dir := program.Dir(t)
 	m := &machine{t: t, dir: dir, program: filepath.Join(dir, "bits"), socket: filepath.Join(dir, "run", "s")}
 	m.Client = &client.Client{Socket: m.socket, SystemWide: true}
-	self, err := os.Executable() // where it is, only root may go
-	// Copied by another process: while this one has it open to write, a process that a test beside starts has it too, and it cannot run.
-	bitstest.Must(t, err, os.Chmod(dir, 0o755), exec.Command("cp", self, m.program).Run(), os.Chmod(m.program, 0o755))
+	bitstest.Must(t, os.Chmod(dir, 0o755))
+	program.Copy(t, m.program)
 	for _, uid := range []int{root, alice, mallory} {
 		bitstest.Must(t, os.Mkdir(m.home(uid), 0o700), os.Chown(m.home(uid), uid, uid))
 	}
@@ -144,16 +142,12 @@ func (m *machine) job(uid int, url, local string, more string) bits.Job {
 // until asks as root until the job is in a state.
 func (m *machine) until(id string, want bits.State) *bits.Job {
 	m.t.Helper()
-	var last any
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		j, err := m.Job(ctx, id)
-		if err == nil && j.State == want {
-			return j
-		}
-		last = fmt.Sprintf("%+v, %v", j, err)
+	var j *bits.Job
+	var err error
+	if !program.Until(func() bool { j, err = m.Job(ctx, id); return err == nil && j.State == want }) {
+		m.t.Fatalf("waited in vain for %v: %+v, %v", want, j, err)
 	}
-	m.t.Fatalf("waited in vain for %v: %v", want, last)
-	return nil
+	return j
 }
 
 // The table of who may call what: the owner, another user, and root. A call that is not in it fails the test.

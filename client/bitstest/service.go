@@ -93,7 +93,7 @@ func (s *Service) process(ready chan<- struct{}, ended chan<- error) {
 	cmd.Stderr = said
 	Must(s.t, cmd.Start())
 	s.stop = func() {
-		time.AfterFunc(patience, func() { cmd.Process.Kill() }) // one that hangs; nothing, if it has ended
+		time.AfterFunc(program.Patience, func() { cmd.Process.Kill() }) // one that hangs; nothing, if it has ended
 		if s.Do(context.Background(), "POST", "/system/stop", nil, nil) != nil {
 			cmd.Process.Kill()
 		}
@@ -108,13 +108,11 @@ func (s *Service) process(ready chan<- struct{}, ended chan<- error) {
 		ended <- err
 	}()
 	go func() {
-		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-			if _, err := s.System(context.Background()); err == nil {
-				close(ready)
-				return
-			}
+		if program.Until(func() bool { _, err := s.System(context.Background()); return err == nil }) {
+			close(ready)
+		} else {
+			cmd.Process.Kill()
 		}
-		cmd.Process.Kill()
 	}()
 }
 
@@ -189,33 +187,30 @@ func (s *Service) NewJob(properties map[string]any, urls ...string) *bits.Job {
 	return job
 }
 
-// patience is how long is waited for anything before the test fails.
-const patience = 30 * time.Second
-
-// Find waits until there is a job whose display name contains this text, at most 30 seconds, and returns it, also if it has ended
+// Find waits until there is a job whose display name contains this text, at most a minute, and returns it, also if it has ended
 // meanwhile; of several the oldest.
 // It is for the jobs that the application makes.
 func (s *Service) Find(name string) *bits.Job {
 	s.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		jobs, err := s.Jobs(context.Background(), url.Values{"final": {"true"}})
-		if i := slices.IndexFunc(jobs, func(j bits.Job) bool { return strings.Contains(j.DisplayName, name) }); err == nil && i >= 0 {
-			return &jobs[i]
-		}
+	var jobs []bits.Job
+	i := -1
+	if !program.Until(func() bool {
+		jobs, _ = s.Jobs(context.Background(), url.Values{"final": {"true"}})
+		i = slices.IndexFunc(jobs, func(j bits.Job) bool { return strings.Contains(j.DisplayName, name) })
+		return i >= 0
+	}) {
+		s.t.Fatalf("waited in vain for a job with the name %q", name)
 	}
-	s.t.Fatalf("waited in vain for a job with the name %q", name)
-	return nil
+	return &jobs[i]
 }
 
-// Until waits until a job is as it should be, at most 30 seconds, and returns it.
+// Until waits until a job is as it should be, at most a minute, and returns it.
 func (s *Service) Until(id string, is func(*bits.Job) bool) *bits.Job {
 	s.t.Helper()
 	var job *bits.Job
 	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if job, err = s.Job(context.Background(), id); err == nil && is(job) {
-			return job
-		}
+	if program.Until(func() bool { job, err = s.Job(context.Background(), id); return err == nil && is(job) }) {
+		return job
 	}
 	if err == nil && job.Error != nil {
 		err = errors.New(job.Error.Message)
@@ -224,7 +219,7 @@ func (s *Service) Until(id string, is func(*bits.Job) bool) *bits.Job {
 	return nil
 }
 
-// Await waits until a job is in a state, at most 30 seconds, and returns it.
+// Await waits until a job is in a state, at most a minute, and returns it.
 func (s *Service) Await(id string, want bits.State) *bits.Job {
 	s.t.Helper()
 	return s.Until(id, func(j *bits.Job) bool { return j.State == want })

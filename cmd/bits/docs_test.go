@@ -27,15 +27,11 @@ var elsewhere = []string{
 
 var block = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 
-// TestDocuments runs the commands of every document as one script, in a folder of its own, as its reader would.
+// TestDocuments runs the commands of every document as one script, in a folder of its own, as its reader would; bits is the one of TestMain.
 // https://example.com is an origin with the files that the documents speak of, and a certificate that the environment trusts.
 func TestDocuments(t *testing.T) {
 	for _, name := range []string{"curl", "openssl", "sqlite3", "python3"} {
 		program.Need(t, name)
-	}
-	bin := program.Dir(t)
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "bits"), ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
 	}
 	ci, err := os.ReadFile(filepath.Join(root, ".ci", "run"))
 	bitstest.Must(t, err)
@@ -57,9 +53,9 @@ func TestDocuments(t *testing.T) {
 			t.Run(filepath.Base(name), func(t *testing.T) {
 				t.Parallel()
 				if filepath.Base(name) == "system.md" && os.Geteuid() != 0 {
-					t.Skip("it needs root")
+					t.Skipf("it needs root, and this is user %d", os.Geteuid())
 				}
-				follow(t, bin, script.String())
+				follow(t, script.String())
 			})
 		}
 	}
@@ -80,7 +76,7 @@ func documents(t *testing.T) []string {
 }
 
 // follow runs the script of a document.
-func follow(t *testing.T, bin, script string) {
+func follow(t *testing.T, script string) {
 	o, dir := bitstest.NewOrigin(t), program.Dir(t)
 	for _, path := range []string{"/a.iso", "/b.iso", "/update.img", "/data/"} {
 		o.File(path, bitstest.Content(1, 200_000))
@@ -95,7 +91,7 @@ func follow(t *testing.T, bin, script string) {
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", strings.ReplaceAll(script, "https://example.com", o.URL))
 	cmd.Dir = filepath.Join(dir, "home")
 	cmd.Env = append(os.Environ(),
-		"PATH="+bin+":"+filepath.Join(repository, "examples")+":"+os.Getenv("PATH"), "HOME="+cmd.Dir, "REPOSITORY="+repository,
+		"PATH="+filepath.Join(repository, "examples")+":"+os.Getenv("PATH"), "HOME="+cmd.Dir, "REPOSITORY="+repository,
 		"BITS_STATE_DIR="+filepath.Join(dir, "state"), "BITS_SOCKET="+socket, "SSL_CERT_FILE="+ca,
 		"GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
 	cmd.WaitDelay = 5 * time.Second // the service that it starts holds none of its streams, but a background command may

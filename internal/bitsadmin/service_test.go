@@ -21,7 +21,7 @@ import (
 func TestRepairMeansTheServiceThatHangs(t *testing.T) {
 	for _, all := range []bool{false, true} {
 		if all && !ipc.Self().Admin {
-			t.Skip("only root has a service of all users")
+			t.Skipf("only root has a service of all users; this is user %d", os.Geteuid())
 		}
 		t.Setenv("BITS_SOCKET", filepath.Join(t.TempDir(), "nobody"))
 		path := filepath.Join(t.TempDir(), "s")

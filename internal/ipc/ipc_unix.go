@@ -244,7 +244,10 @@ func Lock(path string) (unlock func(), err error) {
 		}
 		return nil, err
 	}
-	return func() { f.Close() }, nil
+	return func() {
+		unix.Flock(int(f.Fd()), unix.LOCK_UN) // a program that starts at this moment has the file too, until it is the program
+		f.Close()
+	}, nil
 }
 
 // Detach makes the command outlive this process and its terminal, and inherit none of its files: a lock of the caller's would be held by

@@ -2,13 +2,11 @@ package program
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Realm is the realm of every [KDC].
@@ -39,14 +37,10 @@ func StartKDC(t testing.TB) *KDC {
 	cmd.Env, cmd.SysProcAttr = k.env, dieWithParent()
 	must(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			c.Close()
-			return k
-		}
+	if !answers(port) {
+		t.Fatal("krb5kdc does not answer")
 	}
-	t.Fatal("krb5kdc does not answer")
-	return nil
+	return k
 }
 
 // Do runs a program of Kerberos.

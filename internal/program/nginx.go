@@ -2,7 +2,6 @@ package program
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,14 +41,10 @@ func (s *WebServer) Start() {
 	}
 	s.cmd.SysProcAttr = dieWithParent()
 	must(s.t, s.cmd.Start())
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port)); err == nil {
-			c.Close()
-			return
-		}
+	if !answers(s.port) {
+		log, _ := os.ReadFile(filepath.Join(s.Dir, "error.log"))
+		s.t.Fatalf("%s does not answer: %s", s.args[0], log)
 	}
-	log, _ := os.ReadFile(filepath.Join(s.Dir, "error.log"))
-	s.t.Fatalf("%s does not answer: %s", s.args[0], log)
 }
 
 // Kill ends it at once.

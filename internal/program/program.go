@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"bits/internal/cli"
 	"bits/internal/console"
@@ -67,6 +68,33 @@ func Env(dir string) []string {
 // Socket is the path of that service's socket.
 func Socket(dir string) string { return filepath.Join(dir, "run", "s") }
 
+// Patience is how long is waited for anything before a test fails: for what comes at once, on a machine with much else to do.
+const Patience = time.Minute
+
+// Until looks until something is so, for as long as [Patience], and reports whether it is.
+// It looks ever less often: each look takes from the processors what it waits for.
+func Until(is func() bool) bool {
+	pause := time.Millisecond
+	for end := time.Now().Add(Patience); !is(); pause = min(pause*5/4, 20*time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+		time.Sleep(pause)
+	}
+	return true
+}
+
+// answers waits until something takes connections at a port of loopback.
+func answers(port int) bool {
+	return Until(func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+}
+
 // Dir is a new folder with a short path, for sockets, that is removed at the end of the test.
 func Dir(t testing.TB) string {
 	t.Helper()
@@ -94,6 +122,14 @@ func Need(t testing.TB, program string) string {
 func isProgram(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// Copy puts a copy of the test's own executable at a path, for users who may not go where it is.
+// Another process makes it: what this one has open to write, a process that a test beside starts has too, and it could not be run.
+func Copy(t testing.TB, path string) {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err, exec.Command("cp", self, path).Run(), os.Chmod(path, 0o755))
 }
 
 // Port is a port of loopback that is free now, and was given to nobody before.

@@ -37,6 +37,7 @@ func (s *Squid) Log() string {
 func StartSOCKS(t testing.TB, port int, user, password string) {
 	t.Helper()
 	s := newWebServer(t, port)
+	s.quiet = true // it tells of each connection
 	s.args = []string{Need(t, "microsocks"), "-i", "127.0.0.1", "-p", fmt.Sprint(port)}
 	if user != "" {
 		s.args = append(s.args, "-u", user, "-P", password)

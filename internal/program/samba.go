@@ -19,7 +19,7 @@ func StartSamba(t testing.TB, port int, password string, lines ...string) *Samba
 	s := &Samba{newWebServer(t, port)}
 	program, tool := Need(t, "smbd"), Need(t, "smbpasswd")
 	if os.Geteuid() != 0 {
-		t.Skip("smbd needs root to change its user")
+		t.Skipf("smbd needs root to change its user; this is user %d", os.Geteuid())
 	}
 	conf := filepath.Join(s.Dir, "smb.conf")
 	must(t, os.MkdirAll(filepath.Join(s.Dir, "private"), 0o700), os.WriteFile(conf, fmt.Appendf(nil, `[global]

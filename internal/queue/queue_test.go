@@ -332,7 +332,7 @@ func TestWaitingInAList(t *testing.T) {
 // A job of another user that has files all the same, from another version perhaps: a service with privilege touches them in no way.
 func TestFilesOfAnotherStay(t *testing.T) {
 	if !ipc.Self().Admin {
-		t.Skip("it needs an administrator")
+		t.Skipf("it needs an administrator; this is user %d", os.Geteuid())
 	}
 	for _, c := range []struct {
 		owner, from string

@@ -10,13 +10,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"bits"
 	"bits/client"
 	"bits/client/bitstest"
 	"bits/hresult"
 	"bits/internal/ipc"
+	"bits/internal/program"
 )
 
 // listener is the callback object of a row: it counts what it is told, and refuses what the row says.
@@ -143,12 +143,8 @@ func (w *world) listening(s step, args []string) {
 		if len(args) > 2 {
 			fmt.Sscan(args[2], &want)
 		}
-		l, end := w.listeners[args[0]], time.Now().Add(15*time.Second)
-		for l.count(args[1]) < want && time.Now().Before(end) {
-			time.Sleep(5 * time.Millisecond)
-		}
-		if n := l.count(args[1]); n < want {
-			w.errorf(s, "%d times, of %v", n, l.told)
+		if l := w.listeners[args[0]]; !program.Until(func() bool { return l.count(args[1]) >= want }) {
+			w.errorf(s, "%d times, of %v", l.count(args[1]), l.told)
 		}
 	case "untold": // NAME KIND: it was never called
 		if n := w.listeners[args[0]].count(args[1]); n > 0 {

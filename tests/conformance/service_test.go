@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"bits/client"
 	"bits/client/bitstest"
@@ -84,13 +83,10 @@ func (s *service) start(t testing.TB) {
 	if s.process {
 		s.cmd = program.Command(s.dir, "daemon")
 		bitstest.Must(t, s.cmd.Start())
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(3 * time.Millisecond) {
-			if _, err := s.client.System(ctx); err == nil {
-				return
-			} else if time.Now().After(end) {
-				t.Fatalf("the service does not answer: %v", err)
-			}
+		if !program.Until(func() bool { _, err := s.client.System(ctx); return err == nil }) {
+			t.Fatal("the service does not answer")
 		}
+		return
 	}
 	within, cancel := context.WithCancel(ctx)
 	ready := make(chan struct{})

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"bits"
 	"bits/client"
@@ -22,6 +21,7 @@ import (
 	"bits/hresult"
 	"bits/internal/contract"
 	"bits/internal/ipc"
+	"bits/internal/program"
 )
 
 // world is where the steps of one row happen.
@@ -186,12 +186,10 @@ func (w *world) step(s step) bool {
 		w.states[args[0]] = want
 		return w.wait(s, args[0], want)
 	case "waitfor": // NAME PROPERTY.FIELD -> VALUE
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		program.Until(func() bool {
 			a = w.door.get(id, args[1])
-			if why := w.compare(s, a, args[1]); why == "" || time.Now().After(end) {
-				break
-			}
-		}
+			return w.compare(s, a, args[1]) == ""
+		})
 	case "listen", "leave", "refuse", "told", "untold":
 		w.listening(s, args)
 		return true
@@ -208,12 +206,9 @@ func (w *world) step(s step) bool {
 		}
 		return true
 	case "appears": // LOCAL
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			if _, err := os.Lstat(w.local(arg(0))); err == nil {
-				return true
-			}
+		if !program.Until(func() bool { _, err := os.Lstat(w.local(arg(0))); return err == nil }) {
+			w.errorf(s, "it does not")
 		}
-		w.errorf(s, "it does not")
 		return true
 	case "exists", "missing": // LOCAL
 		if _, err := os.Lstat(w.local(arg(0))); (err == nil) != (s.verb == "exists") {
@@ -363,13 +358,12 @@ func (w *world) wait(s step, name string, want bits.State) bool {
 	id := w.ids[name]
 	var j *bits.Job
 	var err error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if j, err = w.s.client.Job(ctx, id); err == nil && j.State == want {
-			return true
-		}
-		if err == nil && want != j.State && client.Settled(j) && j.State != bits.StateSuspended {
-			break
-		}
+	program.Until(func() bool {
+		j, err = w.s.client.Job(ctx, id)
+		return err == nil && (j.State == want || client.Settled(j) && j.State != bits.StateSuspended)
+	})
+	if err == nil && j.State == want {
+		return true
 	}
 	if err == nil {
 		w.errorf(s, "it is %v: %+v", j.State, j.Error)

@@ -1,0 +1,80 @@
+package login
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"bits"
+)
+
+// Whatever a server says, leg after leg: it ends, what it is sent is a header, and only Basic tells the password, to who asks for Basic.
+func FuzzLegs(f *testing.F) {
+	const token = "TlRMTVNTUAACAAAAAAAAADgAAAABggAAASNFZ4mrze8AAAAAAAAAAAAAAAA4AAAA"
+	f.Add(`Digest realm="a", nonce="n", qop="auth"`, `Digest realm="a", nonce="m", stale=true, algorithm=SHA-256`, `Basic realm="x"`, `nextnonce="k"`)
+	f.Add(`Digest realm="a", nonce="n"`, `Digest realm="a", nonce="m", stale=true, algorithm=UNKNOWN`, ``, ``)
+	f.Add(`Digest realm="a", nonce="n"`, `Digest realm="a", nonce="m", stale=true, qop="auth-int"`, ``, ``)
+	f.Add(`NTLM`, `NTLM `+token, `NTLM`, ``)
+	f.Add(`Negotiate, NTLM, Digest nonce=x, Basic`, `NTLM ====`, "Digest realm=\"\", nonce=\"\\\"\", opaque=\"\\\\\", userhash=true, charset=UTF-8", `=,"`)
+	user, password := "j\"ö:e", "s3cret-of-joe"
+	plain := "joe"
+	control := func(s string) bool { return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) }
+	f.Fuzz(func(t *testing.T, one, two, three, info string) {
+		if control(one + two + three + info) {
+			t.Skip("net/http sends no such thing on")
+		}
+		l := &Login{Credentials: []bits.Credential{
+			{Target: bits.AuthServer, Scheme: bits.Basic, User: &plain, Password: &password},
+			{Target: bits.AuthServer, Scheme: bits.Digest, User: &user, Password: &password},
+			{Target: bits.AuthServer, Scheme: bits.NTLM, User: &plain, Password: &password},
+		}}
+		defer l.Close()
+		p := l.Server(&url.URL{Scheme: "https", Host: "origin.test", Path: "/f"})
+		said, sent := []string{"", one, two, three}, 0
+		for range 2 { // the second request begins with what was taken
+			_, _, err := p.Do(context.Background(), "GET", "/f", func(authorization string, _ bool) (*http.Response, error) {
+				sent++
+				asked := said[min(sent-1, len(said)-1)]
+				if control(authorization) {
+					t.Errorf("%q was sent", authorization)
+				}
+				if _, basic, _ := strings.Cut(authorization, "Basic "); basic != "" && !strings.Contains(strings.ToLower(one+two+three), "basic") || strings.Contains(authorization, password) {
+					t.Errorf("%q, %q", authorization, asked)
+				}
+				status := http.StatusUnauthorized
+				if sent > len(said)-1 {
+					status = http.StatusOK
+				}
+				head := http.Header{"Www-Authenticate": {said[min(sent, len(said)-1)]}, "Authentication-Info": {info}}
+				return &http.Response{StatusCode: status, ProtoMajor: 1, Header: head, Body: io.NopCloser(strings.NewReader("no"))}, nil
+			})
+			if err != nil || sent > 2*(maxLegs+1) {
+				t.Errorf("%v after %d requests", err, sent)
+			}
+		}
+	})
+}
+
+// A file .netrc may hold anything: reading it ends, and what it finds stands in it.
+func FuzzNetrc(f *testing.F) {
+	f.Add("machine a login u password \"p \\\" #\"\nmacdef x\n\ndefault login d", "a")
+	f.Add("machine machine login login default", "machine")
+	f.Fuzz(func(t *testing.T, text, host string) {
+		id := netrc(text, host)
+		if id == nil {
+			return
+		}
+		bare := strings.ReplaceAll(text, `\`, "")
+		for _, word := range []string{id.User, id.Password} {
+			if !strings.Contains(bare, strings.ReplaceAll(word, `\`, "")) {
+				t.Errorf("%q of %q", word, text)
+			}
+		}
+		if !strings.Contains(text, "default") && !strings.Contains(strings.ToLower(bare), strings.ToLower(strings.ReplaceAll(host, `\`, ""))) {
+			t.Errorf("%q, of another host than %q", text, host)
+		}
+	})
+}

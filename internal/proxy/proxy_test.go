@@ -194,6 +194,13 @@ func FuzzParsers(f *testing.F) {
 		if route, err := ParseResult(text); err == nil {
 			check(route)
 		}
+		for _, environment := range []map[string]string{{"http_proxy": text}, {"all_proxy": "p", "no_proxy": text}} {
+			c, err := FromEnvironment(environment)(context.Background(), &url.URL{Scheme: "http", Host: "a.test"})
+			if e := (*bits.Error)(nil); err != nil && !errors.As(err, &e) || err == nil && len(c.Route) != 1 {
+				t.Errorf("%q: %v, %v", environment, c, err)
+			}
+			check(c.Route)
+		}
 		find, err := FromLists(text, text, map[string]string{text: text})
 		if err == nil {
 			c, err := find(context.Background(), &url.URL{Scheme: "http", Host: "a.test"})

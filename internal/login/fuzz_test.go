@@ -2,6 +2,9 @@ package login
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"net/url"
@@ -9,6 +12,7 @@ import (
 	"testing"
 
 	"bits"
+	"bits/internal/pki"
 )
 
 // Whatever a server says, leg after leg: it ends, what it is sent is a header, and only Basic tells the password, to who asks for Basic.
@@ -53,6 +57,25 @@ func FuzzLegs(f *testing.F) {
 			})
 			if err != nil || sent > 2*(maxLegs+1) {
 				t.Errorf("%v after %d requests", err, sent)
+			}
+		}
+	})
+}
+
+// Whatever the challenge of NTLM is, with and without a TLS connection to bind it to, the answer is a message or an error.
+func FuzzNTLM(f *testing.F) {
+	challenge := append([]byte("NTLMSSP\x00\x02\x00\x00\x00\x00\x00\x00\x00\x38\x00\x00\x00\x01\x02\x81\x00\x01\x23\x45\x67\x89\xab\xcd\xef"), make([]byte, 40)...)
+	challenge[40], challenge[42], challenge[44] = 16, 16, 48 // the target information: a name, and its end
+	copy(challenge[48:], "\x02\x00\x08\x00J\x00O\x00E\x00S\x00\x00\x00\x00\x00")
+	f.Add(challenge)
+	f.Add(challenge[:32])
+	secure := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{pki.Root("root").Server([]string{"a"}).Cert}}
+	f.Fuzz(func(t *testing.T, challenge []byte) {
+		for _, state := range []*tls.ConnectionState{nil, secure} {
+			l := &ntlmLogin{id: Identity{User: "joe", Password: "s3cret"}, started: true}
+			text, err := l.next(context.Background(), Challenge{Token: base64.StdEncoding.EncodeToString(challenge)}, demand{tls: state})
+			if message, ok := strings.CutPrefix(text, "NTLM TlRMTVNTUAAD"); err == nil && (!ok || message == "") {
+				t.Errorf("%q for %q", text, challenge)
 			}
 		}
 	})

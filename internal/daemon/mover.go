@@ -14,6 +14,7 @@ import (
 	"bits/hresult"
 	"bits/internal/access"
 	"bits/internal/certcheck"
+	"bits/internal/fileserver"
 	"bits/internal/joblog"
 	"bits/internal/layout"
 	"bits/internal/login"
@@ -56,6 +57,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	current.Store(&bits.File{Number: -1})
 	route := loggedRoute(run, number, job.ProxySettings.Usage == bits.ProxyAutodetect, find)
 	logins := login.Of(job)
+	logins.Found = run.Hide
 	defer logins.Close()
 	connections := transport.Config{
 		Route: route, Failed: new(transport.Failed),
@@ -77,12 +79,12 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		return j.by, err
 	})
 	connections.Certificate = certificates(run, job)
-	connections.Login = func(host string) (user, password string) {
-		user, password, err := logins.Share(host)
-		if err != nil {
-			run.Log(joblog.Connect, number(), "logs in to the share as a guest: %v", err)
+	connections.Share = func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) {
+		shown, err := logins.Share(ctx, server, kerberos)
+		if err == nil {
+			run.Log(joblog.Connect, number(), "logs in to %s: %s", server.Host, shown.As)
 		}
-		return user, password
+		return shown, err
 	}
 	t := transport.New(ctx, connections)
 	defer t.Close()

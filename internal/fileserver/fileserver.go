@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -39,8 +40,9 @@ type file interface {
 type identity struct {
 	size     int64
 	modified time.Time
-	changed  time.Time // the last change of any kind, as far as it is known
-	is       string    // all that there is
+	changed  time.Time     // the last change of any kind, as far as it is known
+	ahead    time.Duration // how far the clock of these times is ahead of ours
+	is       string        // all that there is
 }
 
 // Server is an http.RoundTripper for the schemes file and smb. It takes GET and HEAD.
@@ -51,12 +53,13 @@ type Server struct {
 
 // Config is what a Server needs.
 type Config struct {
-	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
-	Login func(host string) (user, password string) // for shares; nil or no user: as a guest
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Login finds what a server of shares is shown; kerberos: it offers that. Nil, also in the answer: as a guest.
+	Login func(ctx context.Context, server *url.URL, kerberos bool) (*Login, error)
 }
 
 // New makes a Server. It is closed with Close.
-func New(c Config) *Server { return &Server{shares: shares{config: c, open: map[string]*session{}}} }
+func New(c Config) *Server { return &Server{shares: shares{config: c, idle: map[string][]*session{}}} }
 
 // Close ends the connections to shares.
 func (s *Server) Close() { s.shares.close() }
@@ -86,34 +89,56 @@ func (s *Server) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	in, out := io.Pipe()
 	a := &answer{head: http.Header{}, out: out, begun: make(chan struct{})}
+	served := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
 	go func() {
-		defer cancel()
+		defer close(served)
 		defer f.Close()
 		c := &content{file: f, is: is}
 		a.serve(r, c)
 		stop()
 	}()
 	<-a.begun
+	left := a.length()
+	if r.Method == http.MethodHead {
+		left = 0
+	}
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", a.code, http.StatusText(a.code)), StatusCode: a.code, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: a.head, ContentLength: a.length(), Body: body{in, cancel}, Request: r,
+		Header: a.head, ContentLength: a.length(), Body: &body{in, left, served, r.Context().Done(), cancel}, Request: r,
 	}, nil
 }
 
-// body ends the reading when it is closed.
+// body ends the reading when it is closed. Once all of it was read, it waits for the file to be closed: then the next request finds the
+// session in order.
 type body struct {
 	*io.PipeReader
+	left   int64 // less than 0: nobody knows
+	served <-chan struct{}
+	over   <-chan struct{}
 	cancel context.CancelFunc
 }
 
-func (b body) Close() error {
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.PipeReader.Read(p)
+	b.left -= int64(n)
+	return n, err
+}
+
+func (b *body) Close() error {
+	if b.left == 0 {
+		select {
+		case <-b.served:
+		case <-b.over:
+		}
+	}
 	b.cancel()
 	return b.PipeReader.Close()
 }
 
 // etag is the identity as an ETag; a weak one, which proves nothing, if the file was touched just now.
 func etag(is identity, now time.Time) string {
+	now = now.Add(is.ahead)
 	sum := sha256.Sum256([]byte(is.is))
 	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
 	if now.Sub(is.modified) < rest || !is.changed.IsZero() && now.Sub(is.changed) < rest {

@@ -23,7 +23,8 @@ type Login struct {
 	Environment map[string]string // of the job's creator: where his tickets are
 	Credentials []bits.Credential
 	Sources     bits.LoginSources
-	Stored      bits.AuthTarget // PROXY: the owner's own identity and keyring may be used for proxies
+	Stored      bits.AuthTarget         // PROXY: the owner's own identity and keyring may be used for proxies
+	Found       func(secrets ...string) // hears the secrets that are about to be shown to somebody; nil: nobody does
 
 	mu      sync.Mutex
 	parties map[string]*Party
@@ -63,11 +64,18 @@ func (l *Login) party(target bits.AuthTarget, u *url.URL) *Party {
 	return p
 }
 
+// found tells which secrets a login has, in every way in which they are shown as they are.
+func (l *Login) found(id Identity) {
+	if l.Found != nil {
+		l.Found(id.Token, id.Password, id.User+":"+id.Password)
+	}
+}
+
 // Origin is the origin of a URL: scheme, host in lower case, and port.
 func Origin(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		port = map[string]string{"http": "80", "https": "443", "smb": "445"}[u.Scheme]
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }

@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -77,10 +78,10 @@ type Config struct {
 	Route  Route                                                             // nil: no proxies at all
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
 
-	Certificate Certificate                               // nil: none is shown to anybody
-	Login       func(host string) (user, password string) // for shares; nil: as a guest
-	Logins      func(via *url.URL) Answerer               // answers a proxy that asks for a login; nil, or a nil one: nobody
-	Failed      *Failed                                   // what is known to several; nil: to this one alone
+	Certificate Certificate                                                                          // nil: none is shown to anybody
+	Share       func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) // for shares; nil: as a guest
+	Logins      func(via *url.URL) Answerer                                                          // answers a proxy that asks for a login; nil, or a nil one: nobody
+	Failed      *Failed                                                                              // what is known to several; nil: to this one alone
 }
 
 // Answerer sends a request with the authorizations that a proxy asks for, one after another, over the same connection.
@@ -108,7 +109,7 @@ func New(ctx context.Context, c Config) *Transport {
 	if t.dialer = c.Dial; t.dialer == nil {
 		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
 	}
-	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Login})
+	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Share})
 	t.speak(&t.modern, 0, "h2", "http/1.1")
 	t.modern.ForceAttemptHTTP2 = true
 	// No larger frames than all servers send: lighttpd (1.4.69) that is told to send slowly falls silent when it may make larger ones.
@@ -156,6 +157,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if answer, err = trip(&t.older, r); err != nil && alert(70)(err) {
 			err = tooNew(r.URL)
 		}
+	} else if by == &t.modern && err != nil && http1Required(err) && !hasBody(r) {
+		t.HTTP1(r.URL)
+		answer, err = trip(&t.http1, r)
 	}
 	if err != nil {
 		err = t.refusal(r.Context(), addr, err)
@@ -178,8 +182,23 @@ func trip(h *http.Transport, r *http.Request) (*http.Response, error) {
 		answer, err = h.RoundTrip(r)
 	} else if err == nil {
 		answer.Request = r
+		answer, err = oneLength(answer)
 	}
 	return answer, err
+}
+
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
+
+// oneLength refuses an answer that tells several lengths, or one that is no number. In HTTP/1.1 net/http does so, but in HTTP/2, where such
+// an answer is malformed too (RFC 9110, section 8.6; RFC 9113, section 8.1.1), it passes over them.
+func oneLength(a *http.Response) (*http.Response, error) {
+	for _, length := range a.Header["Content-Length"] {
+		if _, err := strconv.ParseUint(length, 10, 63); err != nil || length != a.Header["Content-Length"][0] {
+			a.Body.Close()
+			return nil, fmt.Errorf("bad Content-Length %q", a.Header["Content-Length"])
+		}
+	}
+	return a, nil
 }
 
 // Close ends every connection and waits until no dial and no handshake is under way.

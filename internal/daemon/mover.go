@@ -64,8 +64,8 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		Logins: func(via *url.URL) transport.Answerer { return heard{logins.Proxy(via), run, number} },
 	}
 	rules := rulesOf(job, m.crls)
-	var lists lists
-	lists, connections.Proxy = listsOf(rules, run, number, connections)
+	lists, ofProxies := listsOf(rules, run, number, connections)
+	connections.Proxy = ofProxies
 	connections.Origin = logged(run, number, func(ctx context.Context, endpoint string, cs tls.ConnectionState) (string, error) {
 		p, err := rules()
 		if err != nil {

@@ -360,7 +360,11 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, with 
 	endpoint := certcheck.Endpoint(host, port)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	patience := time.AfterFunc(HandshakeTime, func() { cancel(errHandshakeTime) })
+	most := HandshakeTime
+	if hurry, ok := ctx.Value(hurried{}).(time.Duration); ok { // with a proxy, and there are others
+		most = min(most, hurry)
+	}
+	patience := time.AfterFunc(most, func() { cancel(&timeoutError{"the TLS handshake took longer than " + most.String()}) })
 	defer patience.Stop()
 	secure := tls.Client(&buffered{Conn: conn, r: bufio.NewReaderSize(conn, readSize)}, &tls.Config{
 		ServerName: host,
@@ -370,14 +374,14 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, with 
 
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			patience.Stop()
-			defer patience.Reset(HandshakeTime)
+			defer patience.Reset(most)
 			return t.show(ctx, addr, endpoint, with)
 		},
 		Renegotiation:      tls.RenegotiateOnceAsClient, // the certificate of the server must stay the same in it
 		InsecureSkipVerify: true,                        // VerifyConnection does it, for every connection and in full
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			patience.Stop()
-			defer patience.Reset(HandshakeTime)
+			defer patience.Reset(most)
 			return with.verify(ctx, endpoint, cs)
 		},
 	})
@@ -392,8 +396,6 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, with 
 }
 
 var errOffline = errors.New("this machine has no network")
-
-var errHandshakeTime error = &timeoutError{"the TLS handshake took longer than " + HandshakeTime.String()}
 
 // timeoutError is a net.Error that is a timeout.
 type timeoutError struct{ text string }

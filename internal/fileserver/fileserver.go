@@ -70,20 +70,8 @@ func (s *Server) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, bits.Errorf(hresult.BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD, "cannot use the method %s with %s: it is a file", r.Method, r.URL).In(bits.ContextRemoteFile)
 	}
 	ctx, cancel := context.WithCancel(r.Context())
-	var f file
-	var err error
-	if r.URL.Scheme == "file" {
-		f, err = openLocal(r.URL)
-	} else {
-		f, err = s.shares.file(ctx, r.URL)
-	}
+	f, is, err := s.open(ctx, r.URL)
 	if err != nil {
-		cancel()
-		return nil, err
-	}
-	is, err := f.identify()
-	if err != nil {
-		f.Close()
 		cancel()
 		return nil, err
 	}
@@ -94,7 +82,7 @@ func (s *Server) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
 		defer close(served)
 		defer f.Close()
-		c := &content{file: f, is: is}
+		c := &content{file: f, name: r.URL, is: is}
 		a.serve(r, c)
 		stop()
 	}()
@@ -107,6 +95,48 @@ func (s *Server) RoundTrip(r *http.Request) (*http.Response, error) {
 		Status: fmt.Sprintf("%d %s", a.code, http.StatusText(a.code)), StatusCode: a.code, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: a.head, ContentLength: a.length(), Body: &body{in, left, served, r.Context().Done(), cancel}, Request: r,
 	}, nil
+}
+
+// open opens a file, and tells which version it is. One of this machine may be on a disk that does not answer, and nothing ends that
+// waiting: it is left alone.
+func (s *Server) open(ctx context.Context, u *url.URL) (file, identity, error) {
+	type opened struct {
+		f   file
+		is  identity
+		err error
+	}
+	got := make(chan opened, 1)
+	go func() {
+		var o opened
+		if u.Scheme == "file" {
+			o.f, o.err = openLocal(u)
+		} else {
+			o.f, o.err = s.shares.file(ctx, u)
+		}
+		if o.err == nil {
+			if o.is, o.err = o.f.identify(); o.err != nil {
+				o.f.Close()
+			}
+		}
+		got <- o
+	}()
+	patience := time.NewTimer(2 * openTime) // a share has its own
+	defer patience.Stop()
+	var err error
+	select {
+	case o := <-got:
+		return o.f, o.is, o.err
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-patience.C:
+		err = bits.Errorf(hresult.ERROR_SEM_TIMEOUT, "cannot fetch %s: the disk did not answer for %s", u, 2*openTime).In(bits.ContextRemoteFile)
+	}
+	go func() {
+		if o := <-got; o.err == nil {
+			o.f.Close()
+		}
+	}()
+	return nil, identity{}, err
 }
 
 // body ends the reading when it is closed. Once all of it was read, it waits for the file to be closed: then the next request finds the
@@ -192,6 +222,7 @@ func (a *answer) serve(r *http.Request, c *content) {
 // content is what http.ServeContent reads: pieces of a file that were looked at.
 type content struct {
 	file    file
+	name    *url.URL
 	is      identity
 	at      int64
 	piece   []byte
@@ -199,8 +230,8 @@ type content struct {
 	failure error
 }
 
-// ErrChanged is the end of an answer whose file changed while it was read.
-var ErrChanged = fmt.Errorf("the file was changed while it was read: %w", io.ErrUnexpectedEOF)
+// ErrChanged is in the end of an answer whose file changed while it was read.
+var ErrChanged = errors.New("the file was changed while it was read")
 
 func (c *content) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
@@ -249,7 +280,10 @@ func (c *content) next() error {
 	case err != nil:
 		return err
 	case now.is != c.is.is || n == 0:
-		return ErrChanged
+		return &bits.Error{
+			Code: hresult.ERROR_WINHTTP_CONNECTION_ERROR, Context: bits.ContextRemoteFile, Err: ErrChanged,
+			Message: fmt.Sprintf("cannot fetch %s: %v", c.name, ErrChanged),
+		}
 	}
 	return nil
 }

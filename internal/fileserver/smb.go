@@ -148,6 +148,7 @@ var codes = map[uint32]struct {
 	0xC000006E:   {hresult.ERROR_LOGON_FAILURE, "the account is restricted"},
 	0xC0000071:   {hresult.ERROR_LOGON_FAILURE, "the password has expired"},
 	0xC0000072:   {hresult.ERROR_LOGON_FAILURE, "the account is disabled"},
+	0xC00000B5:   {hresult.ERROR_WINHTTP_TIMEOUT, "the server has waited for its disk for too long"},
 	statusFolder: {hresult.E_ACCESSDENIED, "it is a folder"},
 	0xC00000BE:   {hresult.ERROR_BAD_NETPATH, "the server was not found"},
 	0xC00000C9:   {hresult.ERROR_NETNAME_DELETED, "the connection to the share is gone"},
@@ -193,6 +194,8 @@ func explain(err error, u *url.URL, as string) error {
 		return fault(hresult.ERROR_FILE_NOT_FOUND, "it is not there")
 	case errors.Is(err, fs.ErrPermission):
 		return fault(hresult.E_ACCESSDENIED, "the server does not let this user read it")
+	case errors.Is(err, smb2.ErrRequestNotAccepted):
+		return fault(hresult.ERROR_NETNAME_DELETED, "the server has as many connections as it takes")
 	case errors.As(err, &broken):
 		return fault(hresult.ERROR_NETNAME_DELETED, broken.Message)
 	}

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -26,13 +27,31 @@ import (
 // rest is how long a file must have been left alone for its identity to prove anything: clocks of file systems tick slowly.
 const rest = 2 * time.Second
 
-// pieceSize is how much is read at a time.
-const pieceSize = 1 << 20
+// How much is read at a time, before it is looked whether the file is still the same. Nobody gets a byte of it before that, so it must not
+// take long.
+const (
+	leastPiece = 64 << 10
+	firstPiece = 256 << 10
+	mostLocal  = 1 << 20
+	mostShare  = 4 << 20 // there the looking costs more
+)
+
+// pieceAfter is how much is read at a time after a piece that took some time.
+func pieceAfter(size, most int64, took time.Duration) int64 {
+	switch {
+	case took < time.Second:
+		return min(2*size, most)
+	case took > 4*time.Second:
+		return max(size/2, leastPiece)
+	}
+	return size
+}
 
 // file is a file that is open.
 type file interface {
 	io.ReaderAt
 	io.Closer
+	// identify tells which version there is now; after a reading it sees every change from before the end of that.
 	identify() (identity, error)
 }
 
@@ -78,11 +97,14 @@ func (s *Server) RoundTrip(r *http.Request) (*http.Response, error) {
 	in, out := io.Pipe()
 	a := &answer{head: http.Header{}, out: out, begun: make(chan struct{})}
 	served := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
+	stop := context.AfterFunc(ctx, func() { out.CloseWithError(context.Cause(ctx)) })
 	go func() {
 		defer close(served)
 		defer f.Close()
-		c := &content{file: f, name: r.URL, is: is}
+		c := &content{file: f, name: r.URL, is: is, size: firstPiece, most: mostLocal}
+		if r.URL.Scheme != "file" {
+			c.most = mostShare
+		}
 		a.serve(r, c)
 		stop()
 	}()
@@ -224,6 +246,8 @@ type content struct {
 	file    file
 	name    *url.URL
 	is      identity
+	size    int64 // of the next piece
+	most    int64
 	at      int64
 	piece   []byte
 	start   int64 // of the piece
@@ -265,17 +289,17 @@ func (c *content) Read(p []byte) (int, error) {
 
 // next reads a piece, and then looks whether the file is still the same.
 func (c *content) next() error {
-	c.start, c.piece = c.at, c.piece[:cap(c.piece)]
-	if len(c.piece) == 0 {
-		c.piece = make([]byte, min(pieceSize, c.is.size))
-	}
-	c.piece = c.piece[:min(int64(len(c.piece)), c.is.size-c.at)]
+	began := time.Now()
+	c.start = c.at
+	want := min(c.size, c.is.size-c.at)
+	c.piece = slices.Grow(c.piece[:0], int(want))[:want]
 	n, err := c.file.ReadAt(c.piece, c.at)
 	c.piece = c.piece[:n]
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	now, err := c.file.identify()
+	c.size = pieceAfter(c.size, c.most, time.Since(began))
 	switch {
 	case err != nil:
 		return err

@@ -267,7 +267,8 @@ type FileDetails struct {
 	Source  string   `json:"source,omitempty"`  // the mirror that it comes from; empty: the remote name
 	Told    Content  `json:"told,omitzero"`     // with MirrorsFromServer: mirrors that its server has named, and digests that it has told with them
 	Dropped []string `json:"dropped,omitempty"` // sources that gave bad content: they are not asked again
-	Blended bool     `json:"blended,omitempty"` // it comes from several sources
+	Blended bool     `json:"blended,omitempty"` // it comes from several answers, of one source or more
+	Afresh  []string `json:"afresh,omitempty"`  // sources that were asked once more from the first byte, after several answers together were wrong
 }
 
 // Content is what is known beforehand of the content of a file, and where else the same content is.

@@ -49,6 +49,7 @@ func call(t *testing.T, s *bitstest.Service, method, path, body string, headers 
 }
 
 func TestBadCalls(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	job := s.NewJob(nil, "http://127.0.0.1/x")
 	dir := s.Path("")
@@ -128,6 +129,7 @@ func TestBadCalls(t *testing.T) {
 
 // No web page can drive the service, whatever it makes a browser send.
 func TestBrowsersAreRefused(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	for _, h := range [][]string{{"Origin", "http://evil.example"}, {"Referer", "http://evil.example/"}, {"Host", "evil.example"}} {
 		if status, text := call(t, s, "GET", "/jobs", "", h...); status != 403 || !strings.Contains(text, hresult.E_ACCESSDENIED.String()) {
@@ -141,6 +143,7 @@ func config(dir string) daemon.Config {
 }
 
 func TestSecondServiceOnTheSameState(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	c := config(s.Dir)
 	c.Socket = filepath.Join(s.Dir, "other", "s")
@@ -151,6 +154,7 @@ func TestSecondServiceOnTheSameState(t *testing.T) {
 }
 
 func TestSocketPathIsTaken(t *testing.T) {
+	t.Parallel()
 	dir := program.Dir(t)
 	c := config(dir)
 	t.Run("by a service", func(t *testing.T) {
@@ -192,6 +196,7 @@ func TestSocketPathIsTaken(t *testing.T) {
 }
 
 func TestStoresThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil func(path string) error
 		says  string
@@ -242,6 +247,7 @@ func TestStoresThatCannotBeUsed(t *testing.T) {
 
 // The longest name that a file can have works: the temporary name does not grow with it.
 func TestLongestName(t *testing.T) {
+	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("x"))
 	local := s.Path(strings.Repeat("n", 255))
@@ -273,6 +279,7 @@ func asRoot(t *testing.T) {
 
 // A disk that fills: the job says so, and nothing is lost; when there is room again it goes on.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	asRoot(t)
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	disk := s.Path("disk")
@@ -302,17 +309,14 @@ func TestDiskFull(t *testing.T) {
 			bitstest.Must(t, s.Resume(ctx, job.ID))
 		}
 		s.Await(job.ID, bits.StateTransferred)
-		_, err = s.Complete(ctx, job.ID)
-		bitstest.Must(t, err)
-		if there, err := os.ReadFile(filepath.Join(disk, "f")); err != nil || !bytes.Equal(there, data) {
-			t.Errorf("%s: the file differs: %v", path, err)
-		}
+		finish(t, s, job, data)
 		bitstest.Must(t, os.Remove(filepath.Join(disk, "f")))
 	}
 }
 
 // The disk of the store fills: calls are refused with a clear error, and the service lives on.
 func TestDiskOfTheStoreFull(t *testing.T) {
+	t.Parallel()
 	asRoot(t)
 	dir := program.Dir(t)
 	state := filepath.Join(dir, "state")
@@ -365,6 +369,7 @@ func TestDiskOfTheStoreFull(t *testing.T) {
 
 // The folder cannot be written.
 func TestFolderThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	dir := s.Path("locked")
 	bitstest.Must(t, os.Mkdir(dir, 0o500))
@@ -385,6 +390,7 @@ func itoa(n int) string { return strings.TrimSpace(string(bitstest.JSON(n))) }
 
 // A create that is repeated makes one job.
 func TestCreateIsIdempotent(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	const id = "5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77"
 	for range 3 {
@@ -400,6 +406,7 @@ func TestCreateIsIdempotent(t *testing.T) {
 
 // Final jobs can be looked at for a day, and nothing can be done with them.
 func TestFinalJobs(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	job := s.NewJob(nil, "http://127.0.0.1/x")
 	_, err := s.Cancel(ctx, job.ID)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +57,8 @@ func (p *process) path(name string) string { return filepath.Join(p.dir, name) }
 func (p *process) script(text string) map[string]any {
 	p.t.Helper()
 	name := p.path("my command")
+	syscall.ForkLock.RLock() // a process that a test beside starts now would have it open to write, and then it cannot run
+	defer syscall.ForkLock.RUnlock()
 	bitstest.Must(p.t, os.WriteFile(name, []byte("#!/bin/sh\nset -eu\ncd '"+p.dir+"'\n"+text), 0o700))
 	return map[string]any{"program": name, "parameters": `"` + name + `" "a word" s3cr3t`}
 }

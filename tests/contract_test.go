@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -287,9 +286,7 @@ func TestSameTargetTwice(t *testing.T) {
 		_, err := s.Complete(ctx, job.ID)
 		bitstest.Must(t, err)
 	}
-	if there, err := os.ReadFile(s.Path("f")); err != nil || string(there) != "one" {
-		t.Errorf("%q, %v", there, err)
-	}
+	same(t, s.Path("f"), []byte("one"))
 }
 
 // Attach sets the validator in every state but a final one; what was running goes on, and what was waiting for its owner waits on.
@@ -369,9 +366,7 @@ func TestCompleteMissesItsTemporaryFile(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	s.Await(now.ID, bits.StateTransferred)
-	if there, err := os.ReadFile(s.Path("f")); err != nil || string(there) != "y" {
-		t.Errorf("%q, %v", there, err)
-	}
+	same(t, s.Path("f"), []byte("y"))
 }
 
 // proxy is a forward proxy that counts what it forwards, and may refuse.
@@ -545,9 +540,5 @@ func TestContentIsNotDecoded(t *testing.T) {
 	})
 	job := s.NewJob(nil, o.Plain+"/f")
 	ended(t, s, job)
-	_, err := s.Complete(ctx, job.ID)
-	bitstest.Must(t, err)
-	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
-		t.Errorf("%x, %v", there, err)
-	}
+	finish(t, s, job, data)
 }

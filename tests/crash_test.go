@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"bits"
-	"bits/client"
 	"bits/client/bitstest"
 	"bits/internal/pki"
 	"bits/internal/program"
@@ -47,19 +46,17 @@ func (v *victim) kill() {
 
 // rig is a service in a process of its own, an nginx, and files on it.
 type rig struct {
-	*client.Client
-	t      *testing.T
-	dir    string
-	daemon *victim
-	nginx  *program.Nginx
-	root   *pki.Pair
-	url    string
-	files  map[string][]byte
+	*bitstest.Service
+	t     *testing.T
+	nginx *program.Nginx
+	root  *pki.Pair
+	url   string
+	files map[string][]byte
 }
 
 func newRig(t *testing.T, sizes ...int) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: program.Dir(t), root: pki.Root("root"), files: map[string][]byte{}}
+	r := &rig{Service: bitstest.Start(t, bitstest.Process), t: t, root: pki.Root("root"), files: map[string][]byte{}}
 	port := program.Port(t)
 	r.nginx = program.StartNginx(t, port, fmt.Sprintf("server { listen 127.0.0.1:%d; }", port))
 	r.nginx.Kill()
@@ -71,32 +68,21 @@ func newRig(t *testing.T, sizes ...int) *rig {
 		r.files[name] = bitstest.Content(byte(i+10), size)
 		r.nginx.File(name, r.files[name])
 	}
-	r.Client = &client.Client{Socket: filepath.Join(r.dir, "run", "s")}
-	r.daemon = &victim{t: t, start: func() *exec.Cmd { return program.Command(r.dir, "daemon", "--foreground", "-1") }}
-	r.daemon.begin()
-	r.ready()
-	t.Cleanup(func() { r.daemon.kill() })
 	return r
 }
 
-// ready waits until the service answers.
-func (r *rig) ready() {
-	r.t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if _, err := r.System(ctx); err == nil {
-			return
-		}
+// properties are those of its jobs.
+func (r *rig) properties() map[string]bits.RawMessage {
+	return map[string]bits.RawMessage{
+		"roots": bitstest.JSON(string(r.root.PEM())), "priority": bits.RawMessage(`"FOREGROUND"`), "backoff": bits.RawMessage(`{"first":1,"max":1,"jitter":0}`),
 	}
-	r.t.Fatal("the service does not answer")
 }
 
 func (r *rig) create(i int) *bits.Job {
 	r.t.Helper()
-	spec := bits.Spec{Properties: map[string]bits.RawMessage{
-		"roots": bitstest.JSON(string(r.root.PEM())), "priority": bits.RawMessage(`"FOREGROUND"`), "backoff": bits.RawMessage(`{"first":1,"max":1,"jitter":0}`),
-	}}
+	spec := bits.Spec{Properties: r.properties()}
 	for name := range r.files {
-		spec.Files = append(spec.Files, bits.FileSpec{RemoteName: r.url + name, LocalName: filepath.Join(r.dir, fmt.Sprintf("%s-%d", name, i))})
+		spec.Files = append(spec.Files, bits.FileSpec{RemoteName: r.url + name, LocalName: filepath.Join(r.Dir, fmt.Sprintf("%s-%d", name, i))})
 	}
 	job, err := r.Create(ctx, spec)
 	bitstest.Must(r.t, err)
@@ -139,10 +125,7 @@ func (r *rig) finish(job *bits.Job) {
 	_, err := r.Complete(ctx, job.ID)
 	bitstest.Must(r.t, err)
 	for _, f := range job.Files {
-		there, err := os.ReadFile(f.LocalName)
-		if err != nil || !bytes.Equal(there, r.files[filepath.Base(f.RemoteName)]) {
-			r.t.Fatalf("%s differs from the origin's (%v)", f.LocalName, err)
-		}
+		same(r.t, f.LocalName, r.files[filepath.Base(f.RemoteName)])
 		if _, err := os.Lstat(f.Temporary); !os.IsNotExist(err) {
 			r.t.Errorf("%s is still there", f.Temporary)
 		}
@@ -152,6 +135,7 @@ func (r *rig) finish(job *bits.Job) {
 // The service is killed at random moments; every job that was acknowledged is there, every promise holds, and at the end every byte
 // is the origin's.
 func TestKillService(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 3<<20, 1, 700_001, 0, 2<<20)
 	var jobs []*bits.Job
 	for i := range kills() {
@@ -161,9 +145,8 @@ func TestKillService(t *testing.T) {
 			jobs = append(jobs, job)
 		}
 		time.Sleep(rand.N(400 * time.Millisecond))
-		r.daemon.kill()
-		r.daemon.begin()
-		r.ready()
+		r.Kill()
+		r.Restart()
 		for j := 0; j < len(jobs); j++ {
 			now, err := r.Job(ctx, jobs[j].ID)
 			bitstest.Must(t, err)
@@ -182,6 +165,7 @@ func TestKillService(t *testing.T) {
 
 // The service is killed while it completes jobs: each file appears once, whole, and the job ends ACKNOWLEDGED.
 func TestKillServiceInComplete(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1000, 2000, 3000, 4000)
 	for i := range max(kills()/2, 3) {
 		job := r.create(i)
@@ -190,9 +174,8 @@ func TestKillServiceInComplete(t *testing.T) {
 		bitstest.Must(t, err)
 		go r.Complete(ctx, job.ID)
 		time.Sleep(rand.N(4 * time.Millisecond))
-		r.daemon.kill()
-		r.daemon.begin()
-		r.ready()
+		r.Kill()
+		r.Restart()
 		now, err := r.Job(ctx, job.ID)
 		bitstest.Must(t, err)
 		if now.State == bits.StateTransferred && !now.Completing {
@@ -207,10 +190,7 @@ func TestKillServiceInComplete(t *testing.T) {
 			t.Fatalf("the job is %v", now.State)
 		}
 		for _, f := range job.Files {
-			there, err := os.ReadFile(f.LocalName)
-			if err != nil || !bytes.Equal(there, r.files[filepath.Base(f.RemoteName)]) {
-				t.Fatalf("%s differs from the origin's (%v)", f.LocalName, err)
-			}
+			same(t, f.LocalName, r.files[filepath.Base(f.RemoteName)])
 		}
 	}
 }
@@ -218,12 +198,13 @@ func TestKillServiceInComplete(t *testing.T) {
 // The application is killed at random moments, and sometimes the service with it. The job never goes on with a certificate that
 // nobody accepted, and ends well.
 func TestKillApplication(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 2<<20, 1<<20)
-	judged := filepath.Join(r.dir, "judged")
+	judged := filepath.Join(r.Dir, "judged")
 	for i := range max((kills()+2)/3, 3) { // three kills each
 		job := r.create(i)
 		app := &victim{t: t, start: func() *exec.Cmd {
-			return program.Command(r.dir, "validate", job.ID, "--", "sh", "-c", "echo $BITS_SHA256 >> "+judged)
+			return r.Command("validate", job.ID, "--", "sh", "-c", "echo $BITS_SHA256 >> "+judged)
 		}}
 		app.begin()
 		for {
@@ -239,9 +220,8 @@ func TestKillApplication(t *testing.T) {
 			time.Sleep(rand.N(100 * time.Millisecond))
 			app.kill()
 			if rand.N(3) == 0 {
-				r.daemon.kill()
-				r.daemon.begin()
-				r.ready()
+				r.Kill()
+				r.Restart()
 			}
 			app.begin()
 		}
@@ -265,6 +245,7 @@ func TestKillApplication(t *testing.T) {
 
 // nginx is killed at random moments, and the file is replaced under its URL: what arrives is one version, never a splice.
 func TestKillServerAndReplace(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	versions := map[[32]byte]bool{}
 	size := 2 << 20
@@ -277,12 +258,9 @@ func TestKillServerAndReplace(t *testing.T) {
 	}
 	replace(0, time.Hour)
 	for i := range kills() {
-		local := filepath.Join(r.dir, fmt.Sprint("out", i))
+		local := filepath.Join(r.Dir, fmt.Sprint("out", i))
 		job, err := r.Create(ctx, bits.Spec{
-			Files: []bits.FileSpec{{RemoteName: r.url + "f", LocalName: local}}, Resume: true,
-			Properties: map[string]bits.RawMessage{
-				"roots": bitstest.JSON(string(r.root.PEM())), "priority": bits.RawMessage(`"FOREGROUND"`), "backoff": bits.RawMessage(`{"first":1,"max":1,"jitter":0}`),
-			},
+			Files: []bits.FileSpec{{RemoteName: r.url + "f", LocalName: local}}, Resume: true, Properties: r.properties(),
 		})
 		bitstest.Must(t, err)
 		time.Sleep(rand.N(200 * time.Millisecond))

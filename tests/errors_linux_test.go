@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -424,11 +422,7 @@ func TestErrorsOfKernelsDisks(t *testing.T) {
 		}
 		run(t, "umount", dir)
 		s.Await(job.ID, bits.StateTransferred)
-		_, err := s.Complete(ctx, job.ID)
-		bitstest.Must(t, err)
-		if there, err := os.ReadFile(filepath.Join(dir, "f")); err != nil || !bytes.Equal(there, data) {
-			t.Errorf("the file differs: %v", err)
-		}
+		finish(t, s, job, data)
 	})
 	t.Run("destination is a mount point", func(t *testing.T) {
 		job := make(o.Plain+"/f", s.Path("f"))
@@ -452,7 +446,10 @@ func TestErrorsOfKernelsDisks(t *testing.T) {
 		s.Until(job.ID, func(j *bits.Job) bool { return j.Progress.BytesReceived == int64(len(program)/2) })
 		bitstest.Must(t, s.Suspend(ctx, job.ID))
 		temp := job.Files[0].Temporary
-		bitstest.Must(t, os.WriteFile(temp, program, 0o700), os.Chmod(temp, 0o700))
+		syscall.ForkLock.RLock() // a process that a test beside starts now would have it open to write, and then it cannot run
+		err = os.WriteFile(temp, program, 0o700)
+		syscall.ForkLock.RUnlock()
+		bitstest.Must(t, err, os.Chmod(temp, 0o700))
 		cmd := exec.Command(temp, "60")
 		bitstest.Must(t, cmd.Start())
 		says(t, ended(t, s, job), fault{state: fatal, context: local, code: hresult.ERROR_SHARING_VIOLATION})
@@ -533,9 +530,10 @@ func TestErrorsOfLimits(t *testing.T) {
 	}{{"/f", bits.StateSuspended}, {"/gate", bits.StateConnecting}} {
 		job := s.NewJob(o.Trust(), o.Plain+c.path)
 		if c.at != bits.StateSuspended {
+			before := o.Requests()
 			bitstest.Must(t, s.Resume(ctx, job.ID))
+			until(t, "the request", func() bool { return o.Requests() > before })
 			s.Await(job.ID, c.at)
-			time.Sleep(50 * time.Millisecond) // the request is sent
 		}
 		release := exhaust()
 		if c.at == bits.StateSuspended {

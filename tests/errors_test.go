@@ -2,7 +2,6 @@ package tests
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -406,9 +405,7 @@ func TestErrorsOfFiles(t *testing.T) {
 			if code, err := s.Complete(ctx, now.ID); err != nil || code != hresult.S_OK {
 				t.Errorf("without it: %v, %v", code, err)
 			}
-			if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
-				t.Errorf("the file differs: %v", err)
-			}
+			same(t, s.Path("f"), data)
 		})
 	}
 }

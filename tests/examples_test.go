@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -39,6 +38,7 @@ func hexOf(der []byte) string {
 
 // An application in a shell, with curl and openssl, over the local API alone.
 func TestExampleShell(t *testing.T) {
+	t.Parallel()
 	program.Need(t, "curl")
 	program.Need(t, "openssl")
 	script, err := filepath.Abs("../examples/fetch.sh")
@@ -49,9 +49,7 @@ func TestExampleShell(t *testing.T) {
 	if out, err := runExample(s, o, script, o.URL+"/f", "f", hexOf(o.Certificate().Raw)); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
-		t.Errorf("the file differs: %v", err)
-	}
+	same(t, s.Path("f"), data)
 	before := o.Requests()
 	out, err := runExample(s, o, script, o.URL+"/f", "g", strings.Repeat("0", 64))
 	if err == nil || !strings.Contains(out, `"hresult":"0x80040001"`) || o.Requests() != before {
@@ -65,6 +63,7 @@ func TestExampleShell(t *testing.T) {
 // An application in Go: it accepts, it declines, and when it starts again it takes up three jobs that wait for it: one SUSPENDED, one
 // ERROR with 0x80200074, one QUEUED.
 func TestExampleUpdater(t *testing.T) {
+	t.Parallel()
 	program := filepath.Join(program.Dir(t), "updater")
 	if out, err := exec.Command("go", "build", "-o", program, "bits/examples/updater").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -137,9 +136,7 @@ func TestExamplePython(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for name, data := range files {
-		if there, err := os.ReadFile(s.Path(name)); err != nil || !bytes.Equal(there, data) {
-			t.Errorf("%s differs: %v", name, err)
-		}
+		same(t, s.Path(name), data)
 	}
 	before := o.Requests()
 	o.Certify()
@@ -210,9 +207,7 @@ func TestExamplePythonSurvives(t *testing.T) {
 	if err := app.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, said.String())
 	}
-	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
-		t.Errorf("the file differs: %v", err)
-	}
+	same(t, s.Path("f"), data)
 	if !strings.Contains(said.String(), "0x80200074") {
 		t.Errorf("it was never missed: %s", said.String())
 	}

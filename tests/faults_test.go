@@ -55,9 +55,7 @@ func TestRecordOfCompleteFails(t *testing.T) {
 		mend()
 		s.Restart() // the record of the intention is finished
 		s.Await(job.ID, bits.StateAcknowledged)
-		if there, err := os.ReadFile(s.Path("f")); err != nil || string(there) != "x" {
-			t.Errorf("%q, %v", there, err)
-		}
+		same(t, s.Path("f"), []byte("x"))
 	}
 }
 
@@ -89,11 +87,7 @@ func TestRecordOfCheckpointFails(t *testing.T) {
 	}
 	mend()
 	s.Await(job.ID, bits.StateTransferred)
-	_, err := s.Complete(ctx, job.ID)
-	bitstest.Must(t, err)
-	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
-		t.Errorf("the file differs: %v", err)
-	}
+	finish(t, s, job, data)
 }
 
 // cut is a page that breaks off after some bytes, and has no ranges.
@@ -152,11 +146,7 @@ func TestTemporaryFileRemovedWhileAsking(t *testing.T) {
 	bitstest.Must(t, s.Resume(ctx, job.ID))
 	now := s.Until(job.ID, func(j *bits.Job) bool { return j.State == bits.StateTransferred || j.State == bits.StateError })
 	if now.State == bits.StateTransferred {
-		_, err := s.Complete(ctx, job.ID)
-		bitstest.Must(t, err)
-		if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
-			t.Errorf("the file differs: %v", err)
-		}
+		finish(t, s, job, data)
 	} else if now.Error.Context != bits.ContextLocalFile { // it is removed in every attempt, which can only be told
 		t.Errorf("%+v", now.Error)
 	}
@@ -203,9 +193,7 @@ func TestCompleteGoesOnOverALostFile(t *testing.T) {
 	if code, err := s.Complete(ctx, job.ID); err != nil || code != hresult.S_OK {
 		t.Errorf("%v, %v", code, err)
 	}
-	if there, err := os.ReadFile(s.Path("a")); err != nil || string(there) != "a" {
-		t.Errorf("%q, %v", there, err)
-	}
+	same(t, s.Path("a"), []byte("a"))
 }
 
 // A clock that is months ahead at the start cancels nothing.
@@ -275,6 +263,7 @@ func TestRelativeTrust(t *testing.T) {
 
 // The state folder of another user, or one that others can change, is refused.
 func TestStateFolderOfOthers(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(string) error{
 		"open to all":    func(dir string) error { return os.Chmod(dir, 0o777) },
 		"another user's": func(dir string) error { return os.Chown(dir, 1234, 1234) },
@@ -309,6 +298,7 @@ func session(home, runtime string, args ...string) *exec.Cmd {
 
 // Every session of a user finds his one service, whatever its runtime folder; and when that is removed, as at log-out, it is found again.
 func TestSessionsFindTheService(t *testing.T) {
+	t.Parallel()
 	home := program.Dir(t)
 	one, two := filepath.Join(home, "one"), filepath.Join(home, "two")
 	bitstest.Must(t, os.Mkdir(one, 0o700), os.Mkdir(two, 0o700))
@@ -343,6 +333,7 @@ func TestSessionsFindTheService(t *testing.T) {
 
 // The service does not end while somebody is connected, also if he came when it was idle.
 func TestIdleExitSeesWhoIsConnected(t *testing.T) {
+	t.Parallel()
 	dir := program.Dir(t)
 	c, ended := idler(t, dir, "700ms")
 	time.Sleep(400 * time.Millisecond)

@@ -77,6 +77,7 @@ func someRanges(data []byte, n int) (ranges []bits.FileRange, want []byte) {
 }
 
 func TestRangesOfRealServers(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	data := bitstest.Content(1, 3_000_001)
 	for name, put := range real(t) {
@@ -94,11 +95,7 @@ func TestRangesOfRealServers(t *testing.T) {
 					if h := headers(t, s, job.ID); !strings.HasPrefix(h, "HTTP/1.1 206 Partial Content\r\n") || !strings.Contains(h, "\r\nServer: ") || !strings.HasSuffix(h, "\r\n") {
 						t.Errorf("the headers are %q", h)
 					}
-					_, err = s.Complete(ctx, job.ID)
-					bitstest.Must(t, err)
-					if there, err := os.ReadFile(job.Files[0].LocalName); err != nil || !bytes.Equal(there, want) {
-						t.Errorf("the file differs: %v", err)
-					}
+					finish(t, s, job, want)
 				})
 			}
 		}
@@ -115,6 +112,7 @@ func TestRangesOfRealServers(t *testing.T) {
 
 // The headers of an answer that is an error are there too.
 func TestResponseHeadersOfAnError(t *testing.T) {
+	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.Page("/f", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Why", "closed")
@@ -149,6 +147,7 @@ func filled(t *testing.T, s *bitstest.Service, id string) (ranges []bits.FileRan
 }
 
 func TestOnDemand(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	data := bitstest.Content(2, 2_000_000)
 	for name, put := range real(t) {
@@ -177,17 +176,14 @@ func TestOnDemand(t *testing.T) {
 			}
 			request(bits.FileRange{Offset: 0, Length: bits.ToEOF})
 			s.Await(job.ID, bits.StateTransferred)
-			_, err = s.Complete(ctx, job.ID)
-			bitstest.Must(t, err)
-			if there, err := os.ReadFile(s.Path(name)); err != nil || !bytes.Equal(there, data) {
-				t.Errorf("the file differs: %v", err)
-			}
+			finish(t, s, job, data)
 		})
 	}
 }
 
 // A server without ranges: an on-demand job says so, and so do the calls afterwards; another name is another chance.
 func TestOnDemandWithoutRanges(t *testing.T) {
+	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	data := bitstest.Content(3, 5000)
 	o.Page("/none", func(w http.ResponseWriter, _ *http.Request) { w.Write(data) })
@@ -212,6 +208,7 @@ func TestOnDemandWithoutRanges(t *testing.T) {
 
 // A file gets another name while it is transferred: what is there stays if size and date are the same and no ETag says otherwise.
 func TestSetRemoteNameBetweenServers(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	data, at := bitstest.Content(4, 8_000_000), time.Now().Add(-time.Hour)
 	servers := real(t)
@@ -249,17 +246,14 @@ func TestSetRemoteNameBetweenServers(t *testing.T) {
 			if kept := strings.Contains(h, "Content-Range: ") && !strings.Contains(h, "Content-Range: bytes 0-"); kept != c.kept || now.Files[0].Renamed {
 				t.Errorf("renamed %v; the last answer was %s", now.Files[0].Renamed, h)
 			}
-			_, err = s.Complete(ctx, job.ID)
-			bitstest.Must(t, err)
-			if there, err := os.ReadFile(s.Path(file)); err != nil || !bytes.Equal(there, other) {
-				t.Errorf("the file differs: %v", err)
-			}
+			finish(t, s, job, other)
 		})
 	}
 }
 
 // A finished file that gets another name is not fetched again.
 func TestSetRemoteNameOfAFinishedFile(t *testing.T) {
+	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("old"))
 	o.File("/g", []byte("new"))
@@ -278,6 +272,7 @@ func TestSetRemoteNameOfAFinishedFile(t *testing.T) {
 
 // A request of a running job takes hold at once: it comes before the rest.
 func TestRequestWhileRunning(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	data := bitstest.Content(13, 12_000_000)
 	url := real(t)["nginx"]("f", data, time.Now().Add(-time.Hour)) + "slow/f"
@@ -294,15 +289,12 @@ func TestRequestWhileRunning(t *testing.T) {
 	}
 	bitstest.Must(t, s.Suspend(ctx, job.ID), s.Resume(ctx, job.ID))
 	s.Await(job.ID, bits.StateTransferred)
-	_, err = s.Complete(ctx, job.ID)
-	bitstest.Must(t, err)
-	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
-		t.Errorf("the file differs: %v", err)
-	}
+	finish(t, s, job, data)
 }
 
 // SetRemoteName of a running job takes hold at once, and what the old run had begun to say is not taken for an answer of the new name.
 func TestSetRemoteNameWhileRunning(t *testing.T) {
+	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	old, now := bitstest.Content(6, 3_000_000), bitstest.Content(7, 3_000_000)
 	o.Gate("/old", old, 1_500_000)
@@ -315,16 +307,13 @@ func TestSetRemoteNameWhileRunning(t *testing.T) {
 		_, err = s.FileCall(ctx, job.ID, 0, "set-remote-name", contract.RemoteName{RemoteName: o.Plain + "/new"})
 		bitstest.Must(t, err)
 		s.Await(job.ID, bits.StateTransferred)
-		_, err = s.Complete(ctx, job.ID)
-		bitstest.Must(t, err)
-		if there, err := os.ReadFile(s.Path(local)); err != nil || !bytes.Equal(there, now) {
-			t.Fatalf("the file is not that of its new name: %v", err)
-		}
+		finish(t, s, job, now)
 	}
 }
 
 // An invalid file makes the job ERROR, also one that completes by itself; Resume fetches it again, and it alone.
 func TestValidation(t *testing.T) {
+	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	a, b := bitstest.Content(8, 3000), bitstest.Content(9, 2000)
 	o.File("/a", a)
@@ -356,6 +345,7 @@ func TestValidation(t *testing.T) {
 
 // From TRANSFERRED to ERROR and back; the other file is not fetched again.
 func TestValidationWhenTransferred(t *testing.T) {
+	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", []byte("a"))
 	o.File("/b", []byte("b"))
@@ -379,6 +369,7 @@ func TestValidationWhenTransferred(t *testing.T) {
 
 // A high-performance job writes to the final name; what is there after Cancel is its owner's.
 func TestHighPerformance(t *testing.T) {
+	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	data := bitstest.Content(10, 300_000)
 	o.File("/f", data)
@@ -400,9 +391,7 @@ func TestHighPerformance(t *testing.T) {
 		if code, err := s.Complete(ctx, job.ID); err != nil || code != hresult.S_OK {
 			t.Errorf("%v, %v", code, err)
 		}
-		if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
-			t.Errorf("the file differs: %v", err)
-		}
+		same(t, s.Path("f"), data)
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		job := s.NewJob(properties, o.Plain+"/gate")
@@ -415,9 +404,7 @@ func TestHighPerformance(t *testing.T) {
 		if code, err := s.Cancel(ctx, job.ID); err != nil || code != hresult.S_OK {
 			t.Errorf("%v, %v", code, err)
 		}
-		if there, err := os.ReadFile(s.Path("gate")); err != nil || !bytes.Equal(there, data[:100_000]) {
-			t.Errorf("%d bytes, %v", len(there), err)
-		}
+		same(t, s.Path("gate"), data[:100_000])
 	})
 	t.Run("goes on", func(t *testing.T) {
 		for name, meanwhile := range map[string]func(path string) error{
@@ -447,9 +434,7 @@ func TestHighPerformance(t *testing.T) {
 			if kept := !strings.Contains(headers(t, s, job.ID), "bytes 0-"); kept != (name == "undisturbed") {
 				t.Errorf("%s: what was there is kept %v", name, kept)
 			}
-			if there, err := os.ReadFile(job.Files[0].LocalName); err != nil || !bytes.Equal(there, data) {
-				t.Errorf("%s: the file differs: %v", name, err)
-			}
+			same(t, job.Files[0].LocalName, data)
 		}
 	})
 	t.Run("no_replace", func(t *testing.T) {
@@ -462,9 +447,7 @@ func TestHighPerformance(t *testing.T) {
 				t.Errorf("%+v", e)
 			}
 		}
-		if there, err := os.ReadFile(s.Path("mine")); err != nil || string(there) != "mine" {
-			t.Errorf("%q, %v", there, err)
-		}
+		same(t, s.Path("mine"), []byte("mine"))
 		bitstest.Must(t, os.Remove(s.Path("mine")), s.Resume(ctx, job.ID))
 		s.Await(job.ID, bits.StateTransferred)
 		valid := false
@@ -476,6 +459,7 @@ func TestHighPerformance(t *testing.T) {
 
 // Another method: an error that is otherwise passing makes the job ERROR, and Resume begins at the first byte.
 func TestMethod(t *testing.T) {
+	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	data := bitstest.Content(11, 200_000)
 	o.Page("/f", func(w http.ResponseWriter, r *http.Request) {
@@ -504,11 +488,7 @@ func TestMethod(t *testing.T) {
 	}
 	bitstest.Must(t, s.Resume(ctx, job.ID))
 	s.Await(job.ID, bits.StateTransferred)
-	_, err := s.Complete(ctx, job.ID)
-	bitstest.Must(t, err)
-	if there, err := os.ReadFile(s.Path("moved")); err != nil || !bytes.Equal(there, data) {
-		t.Errorf("the file differs: %v", err)
-	}
+	finish(t, s, job, data)
 	if seen := o.Seen(); !slices.Equal(seen, []string{"POST /moved ", "POST /f ", "POST /moved ", "POST /f "}) {
 		t.Errorf("%q", seen)
 	}
@@ -516,6 +496,7 @@ func TestMethod(t *testing.T) {
 
 // max_download_size counts all files of the job.
 func TestMaxDownloadSize(t *testing.T) {
+	t.Parallel()
 	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
 	o.File("/a", make([]byte, 600))
 	o.File("/b", make([]byte, 401))
@@ -528,6 +509,7 @@ func TestMaxDownloadSize(t *testing.T) {
 
 // A position that is set while the file comes takes hold at once.
 func TestUpdateDownloadPosition(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	data := bitstest.Content(12, 12_000_000)
 	url := real(t)["nginx"]("f", data, time.Now().Add(-time.Hour)) + "slow/f"
@@ -545,23 +527,18 @@ func TestUpdateDownloadPosition(t *testing.T) {
 		t.Errorf("%v", now.Files[0].Done)
 	}
 	s.Await(job.ID, bits.StateTransferred)
-	_, err = s.Complete(ctx, job.ID)
-	bitstest.Must(t, err)
-	if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
-		t.Errorf("the file differs: %v", err)
-	}
+	finish(t, s, job, data)
 }
 
 // The service is killed in the middle of files with ranges, on-demand and high-performance ones: what is recorded as filled is there,
 // and at the end every byte is the origin's.
 func TestKillServiceWithRanges(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 6<<20)
 	data := r.files["f0"]
 	ranges, want := someRanges(data, 100)
 	create := func(name string, ranges []bits.FileRange, property string) string {
-		sp := bits.Spec{Files: []bits.FileSpec{{RemoteName: r.url + "f0", LocalName: filepath.Join(r.dir, name), Ranges: ranges}}, Properties: map[string]bits.RawMessage{
-			"roots": bitstest.JSON(string(r.root.PEM())), "priority": bits.RawMessage(`"FOREGROUND"`), "backoff": bits.RawMessage(`{"first":1,"max":1,"jitter":0}`),
-		}}
+		sp := bits.Spec{Files: []bits.FileSpec{{RemoteName: r.url + "f0", LocalName: filepath.Join(r.Dir, name), Ranges: ranges}}, Properties: r.properties()}
 		if property != "" {
 			sp.Properties[property] = bits.RawMessage("true")
 		}
@@ -583,9 +560,8 @@ func TestKillServiceWithRanges(t *testing.T) {
 	resume()
 	for range max(kills()/2, 5) {
 		time.Sleep(rand.N(500 * time.Millisecond))
-		r.daemon.kill()
-		r.daemon.begin()
-		r.ready()
+		r.Kill()
+		r.Restart()
 		for i, id := range ids {
 			now, err := r.Job(ctx, id)
 			bitstest.Must(t, err)
@@ -620,8 +596,6 @@ func TestKillServiceWithRanges(t *testing.T) {
 		local := until(id, bits.StateTransferred).Files[0].LocalName
 		_, err := r.Complete(ctx, id)
 		bitstest.Must(t, err)
-		if there, err := os.ReadFile(local); err != nil || !bytes.Equal(there, wants[i]) {
-			t.Errorf("%s differs: %v", local, err)
-		}
+		same(t, local, wants[i])
 	}
 }

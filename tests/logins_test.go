@@ -5,14 +5,14 @@ package tests
 import (
 	"bytes"
 	"crypto/md5"
+	"crypto/sha256"
+	"crypto/sha512"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"bits"
 	"bits/client/bitstest"
@@ -129,65 +129,35 @@ Require valid-user
 	nowhere(t, s, jobs...)
 }
 
-// numbered writes loopback so that Go takes it for a name, which proxies may be used for, and squid for an address.
-var numbered = strings.NewReplacer("127.0.0.1", "127.1", "localhost", "127.1")
-
-// squid asks for Basic or Digest, for requests and for tunnels.
-func TestProxyLogins(t *testing.T) {
+// lighttpd asks for Digest with the algorithms that it knows, the stronger ones first, and with hashes in the place of names.
+func TestDigestOfLighttpd(t *testing.T) {
 	t.Parallel()
-	squid := program.Need(t, "squid")
-	helpers := "/usr/lib/squid"
-	if _, err := os.Stat(filepath.Join(helpers, "basic_ncsa_auth")); err != nil {
-		t.Skip(err)
-	}
-	s, o := bitstest.Start(t), bitstest.NewOrigin(t)
-	o.File("/f", []byte("behind"))
-	hash, err := exec.Command(program.Need(t, "openssl"), "passwd", "-apr1", planted).Output()
-	bitstest.Must(t, err)
-	for _, scheme := range []bits.AuthScheme{bits.Basic, bits.Digest} {
-		dir := program.Dir(t)
-		os.Chmod(dir, 0o777)
-		auth := fmt.Sprintf("auth_param basic program %s/basic_ncsa_auth %s\nauth_param basic realm proxy\nauth_param basic children 1\n", helpers, write(t, filepath.Join(dir, "users"), "joe:"+string(hash)))
-		if scheme == bits.Digest {
-			auth = fmt.Sprintf("auth_param digest program %s/digest_file_auth -c %s\nauth_param digest realm proxy\nauth_param digest children 1\n", helpers, write(t, filepath.Join(dir, "digests"), fmt.Sprintf("joe:proxy:%x\n", md5.Sum([]byte("joe:proxy:"+planted)))))
-		}
-		port := program.Port(t)
-		conf := write(t, filepath.Join(dir, "squid.conf"), fmt.Sprintf("%shttp_port 127.0.0.1:%d\npid_filename %s/pid\naccess_log none\ncache_log %s/cache.log\ncache deny all\ncoredump_dir %[3]s\nnetdb_filename none\nshutdown_lifetime 0 seconds\nmax_filedescriptors 1024\nacl in proxy_auth REQUIRED\nhttp_access allow in\nhttp_access deny all\n", auth, port, dir, dir))
-		serve(t, fmt.Sprintf("127.0.0.1:%d", port), exec.Command(squid, "-N", "-f", conf))
-		at := fmt.Sprintf("127.0.0.1:%d", port)
-		for _, c := range []struct {
-			url, via, user, password string
-			state                    bits.State
-		}{
-			{o.Plain, at, "joe", planted, bits.StateTransferred},
-			{o.URL, at, "joe", planted, bits.StateTransferred},
-			{o.Plain, "joe:" + planted + "@" + at, "", "", bits.StateTransferred},
-			{o.URL, "joe:" + planted + "@" + at, "", "", bits.StateTransferred},
-			{o.Plain, at, "joe", "x", bits.StateError},
-			{o.URL, at, "joe", "x", bits.StateError},
-			{o.URL, at, "", "", bits.StateError},
-		} {
-			spec := bits.Spec{
-				Files:       []bits.FileSpec{{RemoteName: numbered.Replace(c.url) + "/f", LocalName: s.Path("f" + bits.NewID())}},
-				Environment: map[string]string{"http_proxy": "http://" + c.via, "https_proxy": "http://" + c.via},
-				Properties:  map[string]bits.RawMessage{"priority": bitstest.JSON("FOREGROUND"), "security_flags": bitstest.JSON(bits.IgnoreCertName)},
-				Resume:      true,
+	s := bitstest.Start(t)
+	dir := program.Dir(t)
+	os.Chmod(dir, 0o755)
+	secret, user := "joe:files:"+planted, "joe:files"
+	for _, c := range []struct{ algorithm, more, line string }{
+		{"MD5", "", fmt.Sprintf("joe:files:%x", md5.Sum([]byte(secret)))},
+		{"SHA-256", "", fmt.Sprintf("joe:files:%x", sha256.Sum256([]byte(secret)))},
+		{"SHA-512-256", "", fmt.Sprintf("joe:files:%x", sha512.Sum512_256([]byte(secret)))},
+		{"SHA-256|MD5", "", fmt.Sprintf("joe:files:%x\njoe:files:%x", sha256.Sum256([]byte(secret)), md5.Sum([]byte(secret)))},
+		{"SHA-256", `"userhash" => "enable", `, fmt.Sprintf("joe:files:%x:%x", sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(user)))},
+	} {
+		t.Run(c.algorithm, func(t *testing.T) {
+			port := program.Port(t)
+			users := write(t, filepath.Join(dir, bits.NewID()), c.line+"\n")
+			l := program.StartLighttpd(t, port, fmt.Sprintf("server.modules += ( \"mod_auth\", \"mod_authn_file\" )\nauth.backend = \"htdigest\"\nauth.backend.htdigest.userfile = %q\nauth.require = ( \"/\" => ( \"method\" => \"digest\", %s\"algorithm\" => %q, \"realm\" => \"files\", \"require\" => \"valid-user\" ) )", users, c.more, c.algorithm))
+			l.File("f", []byte("of lighttpd"))
+			url := fmt.Sprintf("http://127.0.0.1:%d/f?a=b", port)
+			for password, state := range map[string]bits.State{planted: bits.StateTransferred, "x": bits.StateError} {
+				job := loginJob(t, s, url, bits.AuthServer, "joe", password, nil, bits.Digest, bits.Basic)
+				if job.State != state {
+					t.Errorf("%v, %+v", job.State, job.Error)
+				}
+				masked(t, s, job.ID, "Authorization", job.State == bits.StateTransferred, bits.Digest)
+				nowhere(t, s, job)
 			}
-			for name, v := range o.Trust() {
-				spec.Properties[name] = bitstest.JSON(v)
-			}
-			if c.user != "" {
-				spec.Credentials = []bits.Credential{{Target: bits.AuthProxy, Scheme: scheme, User: &c.user, Password: &c.password}}
-			}
-			job, err := s.Create(ctx, spec)
-			bitstest.Must(t, err)
-			job = ended(t, s, job)
-			if job.State != c.state || c.state == bits.StateError && job.Error.Code != hresult.BG_E_HTTP_ERROR_407 {
-				t.Errorf("%v, %s by %s as %s: %v, %+v", scheme, c.url, c.via, c.user, job.State, job.Error)
-			}
-			nowhere(t, s, job)
-			masked(t, s, job.ID, "Proxy-Authorization", job.State == bits.StateTransferred, scheme)
-		}
+		})
 	}
 }
 
@@ -195,7 +165,8 @@ func TestProxyLogins(t *testing.T) {
 func masked(t *testing.T, s *bitstest.Service, id, header string, in bool, scheme bits.AuthScheme) {
 	t.Helper()
 	_, text := logText(t, s, id)
-	status, title := map[string]string{"Authorization": " 401 ", "Proxy-Authorization": " 407 "}[header], map[bits.AuthScheme]string{bits.Basic: "Basic", bits.Digest: "Digest"}[scheme]
+	status := map[string]string{"Authorization": " 401 ", "Proxy-Authorization": " 407 "}[header]
+	title := map[bits.AuthScheme]string{bits.Basic: "Basic", bits.Digest: "Digest", bits.NTLM: "NTLM", bits.Negotiate: "Negotiate"}[scheme]
 	if !strings.Contains(text, status) || in && !strings.Contains(text, "\n"+header+": "+title+" ***") {
 		t.Errorf("the legs are not in the log: %s", text)
 	}
@@ -204,22 +175,6 @@ func masked(t *testing.T, s *bitstest.Service, id, header string, in bool, schem
 			t.Errorf("the log tells %s", line)
 		}
 	}
-}
-
-// serve starts a server and waits until it answers.
-func serve(t *testing.T, addr string, cmd *exec.Cmd) {
-	t.Helper()
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	bitstest.Must(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			c.Close()
-			return
-		}
-	}
-	t.Fatalf("%s does not answer: %s", cmd.Path, out.String())
 }
 
 // Kerberos, with a KDC and Apache: a name and a password, a ticket cache, a keytab.

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"bytes"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -61,6 +60,7 @@ var certificates = []struct {
 }
 
 func TestCertificatesOfNginx(t *testing.T) {
+	t.Parallel()
 	s := bitstest.Start(t)
 	root := pki.Root("root")
 	middle := root.Intermediate("middle", func(c *x509.Certificate) { c.MaxPathLenZero = true })
@@ -159,11 +159,7 @@ func TestCertificatesOfNginx(t *testing.T) {
 					if state != bits.StateTransferred {
 						return
 					}
-					_, err = s.Complete(ctx, job.ID)
-					bitstest.Must(t, err)
-					if there, err := os.ReadFile(local); err != nil || !bytes.Equal(there, data) {
-						t.Errorf("the file differs: %v", err)
-					}
+					finish(t, s, job, data)
 				})
 			}
 		}
@@ -172,6 +168,7 @@ func TestCertificatesOfNginx(t *testing.T) {
 
 // nginx changes its certificate in mid-job: the next connection asks again.
 func TestNginxRotatesInMidJob(t *testing.T) {
+	t.Parallel()
 	for name, listen := range map[string]string{"HTTP/1.1": "ssl", "HTTP/2": "ssl http2"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -200,11 +197,7 @@ func TestNginxRotatesInMidJob(t *testing.T) {
 			if log, err := os.ReadFile(filepath.Join(n.Dir, "access.log")); err != nil || !strings.Contains(string(log), name) {
 				t.Errorf("nginx has not spoken %s: %s (%v)", name, log, err)
 			}
-			_, err := s.Complete(ctx, job.ID)
-			bitstest.Must(t, err)
-			if there, err := os.ReadFile(s.Path("file")); err != nil || !bytes.Equal(there, data) {
-				t.Errorf("the file differs: %v", err)
-			}
+			finish(t, s, job, data)
 		})
 	}
 }

@@ -31,6 +31,7 @@ func build(t *testing.T, dir, name string, age time.Duration) string {
 // A rebuilt program takes the place of an older service: an idle one, and a busy one at a checkpoint. It does not take the place of a
 // newer one, nor of one to which applications are attached: then the message names both.
 func TestRebuiltProgramReplacesTheService(t *testing.T) {
+	t.Parallel()
 	dir := program.Dir(t)
 	old, young := build(t, dir, "old", time.Hour), build(t, dir, "young", time.Minute)
 	state, socket := filepath.Join(dir, "state"), filepath.Join(dir, "run", "s")
@@ -93,9 +94,7 @@ func TestRebuiltProgramReplacesTheService(t *testing.T) {
 	if job, err := c.Wait(ctx, id); err != nil || job.State != bits.StateAcknowledged {
 		t.Errorf("the job is %+v, %v", job, err)
 	}
-	if there, err := os.ReadFile(filepath.Join(dir, "f")); err != nil || !bytes.Equal(there, data) {
-		t.Errorf("the file differs: %v", err)
-	}
+	same(t, filepath.Join(dir, "f"), data)
 	if seen := o.Seen(); seen[len(seen)-1] == "GET /f bytes=0-" {
 		t.Errorf("the transfer began anew: %v", seen)
 	}
@@ -144,6 +143,7 @@ func idler(t *testing.T, dir, after string) (*client.Client, <-chan bool) {
 
 // The service ends by itself only when it has nothing to do and nobody is connected.
 func TestIdleExit(t *testing.T) {
+	t.Parallel()
 	dir := program.Dir(t)
 	o := bitstest.NewOrigin(t)
 	open := o.Gate("/f", []byte("x"), -1)

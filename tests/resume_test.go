@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,11 +67,7 @@ func TestReplacedInMidTransfer(t *testing.T) {
 					if continued != (kind == "no change") {
 						t.Errorf("continued: %v", continued)
 					}
-					_, err := s.Complete(ctx, job.ID)
-					bitstest.Must(t, err)
-					if there, err := os.ReadFile(s.Path(file)); err != nil || !bytes.Equal(there, c.data) {
-						t.Errorf("it is not the new version: %v", err)
-					}
+					finish(t, s, job, c.data)
 				})
 			}
 		}
@@ -130,11 +125,7 @@ func TestRetriesBeginAtTheOriginalName(t *testing.T) {
 			if f := now.Files[0]; f.RemoteName != want || f.Validator.URL != other.Plain+"/g" || strings.Join(ranges, " ") != "bytes=0- bytes=134464-" || logins != 2 {
 				t.Errorf("%s, from %s, asked for %q with %d logins", f.RemoteName, f.Validator.URL, ranges, logins)
 			}
-			_, err := s.Complete(ctx, job.ID)
-			bitstest.Must(t, err)
-			if there, err := os.ReadFile(s.Path("f")); err != nil || !bytes.Equal(there, data) {
-				t.Errorf("the file differs: %v", err)
-			}
+			finish(t, s, job, data)
 		})
 	}
 }

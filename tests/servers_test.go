@@ -89,6 +89,7 @@ func lighttpd(t *testing.T, port, rate int, lines string, leaf ...*pki.Pair) web
 
 // A server dies in mid-file, and another takes its place: the job goes on where it was, or starts over with the file that is there now.
 func TestServersThatBreak(t *testing.T) {
+	t.Parallel()
 	root := pki.Root("root")
 	leaf := root.Server([]string{"localhost"})
 	s := bitstest.Start(t)
@@ -146,8 +147,14 @@ func finish(t *testing.T, s *bitstest.Service, job *bits.Job, want []byte) {
 	t.Helper()
 	_, err := s.Complete(ctx, job.ID)
 	bitstest.Must(t, err)
-	if there, err := os.ReadFile(job.Files[0].LocalName); err != nil || !bytes.Equal(there, want) {
-		t.Errorf("%s differs: %v", job.Files[0].LocalName, err)
+	same(t, job.Files[0].LocalName, want)
+}
+
+// same compares a file with what it should be.
+func same(t *testing.T, path string, want []byte) {
+	t.Helper()
+	if there, err := os.ReadFile(path); err != nil || !bytes.Equal(there, want) {
+		t.Errorf("%s differs from what was sent: %v", path, err)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,15 +45,9 @@ func newMachine(t *testing.T) *machine {
 	dir := program.Dir(t)
 	m := &machine{t: t, dir: dir, program: filepath.Join(dir, "bits"), socket: filepath.Join(dir, "run", "s")}
 	m.Client = &client.Client{Socket: m.socket, SystemWide: true}
-	self, err := os.Executable()
-	bitstest.Must(t, err, os.Chmod(dir, 0o755))
-	from, err := os.Open(self) // where it is, only root may go
-	bitstest.Must(t, err)
-	defer from.Close()
-	to, err := os.OpenFile(m.program, os.O_CREATE|os.O_WRONLY, 0o755)
-	bitstest.Must(t, err)
-	_, err = io.Copy(to, from)
-	bitstest.Must(t, err, to.Chmod(0o755), to.Close())
+	self, err := os.Executable() // where it is, only root may go
+	// Copied by another process: while this one has it open to write, a process that a test beside starts has it too, and it cannot run.
+	bitstest.Must(t, err, os.Chmod(dir, 0o755), exec.Command("cp", self, m.program).Run(), os.Chmod(m.program, 0o755))
 	for _, uid := range []int{root, alice, mallory} {
 		bitstest.Must(t, os.Mkdir(m.home(uid), 0o700), os.Chown(m.home(uid), uid, uid))
 	}
@@ -87,11 +80,11 @@ func (m *machine) bits(uid int, args ...string) (string, int) {
 	return string(out), 0
 }
 
-// call is a call of the local API by a user; a body that stays open is left after a second.
+// call is a call of the local API by a user; a body that stays open, that of a registration, is left after a second.
 func (m *machine) call(uid int, method, path, body string) (hresult.Code, string) {
 	m.t.Helper()
 	args := []string{"-sS", "--max-time", "60", "--unix-socket", m.socket, "-X", method, "-w", "\n%{http_code}", "http://bits/v1" + path}
-	if strings.HasSuffix(path, "/certificate-validation") && method == "POST" {
+	if method == "POST" && (strings.HasSuffix(path, "/certificate-validation") || strings.HasSuffix(path, "/notify-interface")) {
 		args[2] = "1"
 	}
 	if body != "" {
@@ -165,6 +158,7 @@ func (m *machine) until(id string, want bits.State) *bits.Job {
 
 // The table of who may call what: the owner, another user, and root. A call that is not in it fails the test.
 func TestSystemCallsByUsers(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.start()
 	for path, want := range map[string]os.FileMode{filepath.Dir(m.socket): 0o755, m.socket: 0o666, filepath.Join(m.dir, "state"): 0o700} {
@@ -273,6 +267,7 @@ func TestSystemCallsByUsers(t *testing.T) {
 
 // A stream of events has nothing of another user's jobs, and everything of one's own.
 func TestSystemEvents(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.start()
 	cmd := m.as(mallory, program.Need(t, "curl"), "-sSN", "--unix-socket", m.socket, "http://bits/v1/events")
@@ -298,6 +293,7 @@ func TestSystemEvents(t *testing.T) {
 
 // Commands choose the service of all users with --system or BITS_SYSTEM=1; who owns what outlives a restart; lists show the caller's own.
 func TestSystemCommands(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	// Nobody is there: a command starts no such service.
 	out, code := m.bits(alice, "--system", "list")
@@ -372,6 +368,7 @@ func TestSystemCommands(t *testing.T) {
 // The service of root touches no path that another user has named, whatever is done with the job: it looks at none, fetches nothing,
 // makes and removes nothing.
 func TestSystemTouchesNoFileOfOthers(t *testing.T) {
+	t.Parallel()
 	m, o := newMachine(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("evil"))
 	m.start()
@@ -454,6 +451,7 @@ func TestSystemTouchesNoFileOfOthers(t *testing.T) {
 // Root takes a job over: whoever waits for it hears that it is gone, and the paths are still those that another user has named, so they
 // are not touched: neither a system file, nor one behind a link that he makes afterwards.
 func TestSystemTakenJobWritesNothing(t *testing.T) {
+	t.Parallel()
 	m, o := newMachine(t), bitstest.NewOrigin(t)
 	o.File("/f", []byte("evil"))
 	m.start()
@@ -519,6 +517,7 @@ func TestSystemTakenJobWritesNothing(t *testing.T) {
 // Nobody can pretend to be the service of all users: a socket of another user's process, or one that another user could replace, is not
 // spoken to.
 func TestSystemIsNotImpersonated(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	refused := func(what, why string) {
 		t.Helper()

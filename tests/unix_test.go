@@ -17,6 +17,7 @@ import (
 
 // Another user gets nothing: not the socket, and, if he reaches it by the folly of its owner, no answer.
 func TestAnotherUserGetsNothing(t *testing.T) {
+	t.Parallel()
 	asRoot(t)
 	s := bitstest.Start(t)
 	for path, want := range map[string]os.FileMode{filepath.Dir(s.Socket): 0o700, s.Socket: 0o600, filepath.Join(s.Dir, "state"): 0o700} {

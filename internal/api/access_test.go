@@ -321,6 +321,7 @@ func TestTakeOwnership(t *testing.T) {
 			"custom_headers": bits.RawMessage(`"X-Token: secret"`), "notify_cmd_line": bits.RawMessage(`{"program":"/p"}`),
 			"notify_flags":       bits.RawMessage("1"),
 			"notification_clsid": bits.RawMessage(`"5d0fd2d2-9a5c-4b83-9f6c-0c1d9f1b8a77"`), "use_stored_credentials": bits.RawMessage(`"PROXY"`),
+			"login_sources": bits.RawMessage(`{"netrc":"/netrc"}`),
 		},
 		Environment: map[string]string{"https_proxy": "http://u:p@proxy", "SSL_CERT_FILE": "/ca.pem"},
 		Files:       []bits.FileSpec{{RemoteName: "https://origin.test/f", LocalName: filepath.Join(t.TempDir(), "f")}},
@@ -362,6 +363,15 @@ func TestTakeOwnership(t *testing.T) {
 			t.Errorf("%s by an administrator: %v, %s", name, code, text)
 		}
 	}
+	// Nor can he choose for the owner what the service reads in the owner's name, or whom the owner trusts.
+	for _, body := range []string{`{"login_sources":{"keyring":true}}`, `{"login_sources":{"netrc":"/other"}}`, `{"use_stored_credentials":"NONE"}`, `{"proxy_settings":{"usage":"NO_PROXY"}}`, `{"security_flags":"0x1e"}`, `{"roots":""}`} {
+		if code, text := r.call(admin, "PATCH", "/jobs/"+job.ID, body); code != hresult.E_ACCESSDENIED {
+			t.Errorf("%s by an administrator: %v, %s", body, code, text)
+		}
+	}
+	if now, err := r.q.Get(job.ID); err != nil || now.LoginSources == nil || now.LoginSources.Netrc != "/netrc" {
+		t.Errorf("%+v, %v", now, err)
+	}
 	if code, text := r.call(admin, "POST", "/jobs/"+job.ID+"/own", ""); code != 0 {
 		t.Fatal(text)
 	}
@@ -378,7 +388,7 @@ func TestTakeOwnership(t *testing.T) {
 	if !now.ValidatorRequired || now.ValidatorAttached {
 		t.Errorf("required %v, attached %v", now.ValidatorRequired, now.ValidatorAttached)
 	}
-	if now.NotificationCLSID != "" || now.StoredCredentials != bits.AuthNone || now.HelperTokenSID != "" || now.TokenPresent {
+	if now.NotificationCLSID != "" || now.StoredCredentials != bits.AuthNone || now.LoginSources != nil || now.HelperTokenSID != "" || now.TokenPresent {
 		t.Errorf("what was lent to the job stays: %+v", now)
 	}
 	if now.NotifyCommand != nil || now.NotifyUser != "" {

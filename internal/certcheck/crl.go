@@ -17,7 +17,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +31,8 @@ const (
 	CRLSize   = 64 << 20         // of a list, and of all lists in memory together
 	CRLMemory = 64               // lists in memory
 	CRLFiles  = 256              // lists on disk
+
+	crlRedirects = 10
 )
 
 // CRLCache keeps revocation lists until their nextUpdate, in memory and on disk, as far as its limits go.
@@ -113,7 +114,7 @@ func (p Policy) revocation(ctx context.Context, chain []*x509.Certificate) error
 		// A server that does not answer leaves time to those after it.
 		deadline, _ := ctx.Deadline()
 		share, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(points)-i))
-		list, err := p.CRLs.get(share, point, chain[1], now, p.Proxy)
+		list, err := p.CRLs.get(share, point, chain[1], now, p.Lists)
 		cancel()
 		if err == nil {
 			if err = listed(list, cert); err == nil || errors.Is(err, errRevoked) {
@@ -126,7 +127,7 @@ func (p Policy) revocation(ctx context.Context, chain []*x509.Certificate) error
 }
 
 // get returns a list that is valid now, from the cache or from its distribution point.
-func (c *CRLCache) get(ctx context.Context, point string, issuer *x509.Certificate, now time.Time, proxy func(*url.URL) (*url.URL, error)) (*x509.RevocationList, error) {
+func (c *CRLCache) get(ctx context.Context, point string, issuer *x509.Certificate, now time.Time, by http.RoundTripper) (*x509.RevocationList, error) {
 	sum := sha256.Sum256([]byte(point))
 	path := filepath.Join(c.dir, hex.EncodeToString(sum[:])+".crl")
 	list := c.recall(point)
@@ -138,7 +139,7 @@ func (c *CRLCache) get(ctx context.Context, point string, issuer *x509.Certifica
 	if list != nil && believable(list, point, issuer, now) == nil {
 		return list, nil
 	}
-	data, err := fetch(ctx, point, proxy)
+	data, err := fetch(ctx, point, by)
 	if err != nil {
 		return nil, err
 	}
@@ -212,35 +213,44 @@ func (c *CRLCache) clear() {
 	}
 }
 
-// fetch gets what is at a distribution point.
-// Its Transport knows http and https only, also behind a redirect, and of proxies only that of the job: none of our own environment.
-// Redirects are followed up to net/http's limit of ten.
-func fetch(ctx context.Context, point string, proxy func(*url.URL) (*url.URL, error)) ([]byte, error) {
-	if !strings.HasPrefix(point, "http://") && !strings.HasPrefix(point, "https://") {
-		return nil, fmt.Errorf("%s is not at an http URL", point)
+// fetch gets what is at a distribution point, over http and https only, also behind a redirect, of which it follows a few.
+func fetch(ctx context.Context, point string, by http.RoundTripper) ([]byte, error) {
+	if by == nil {
+		return nil, errors.New("there is no way to fetch lists") // http.Client would take one of its own, by our environment
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, point, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%q is not a URL", point)
 	}
-	t := &http.Transport{DisableKeepAlives: true}
-	if proxy != nil {
-		t.Proxy = func(r *http.Request) (*url.URL, error) { return proxy(r.URL) }
+	if !onTheWeb(request.URL) {
+		return nil, fmt.Errorf("%s is not at an http URL", point)
 	}
-	resp, err := (&http.Client{Transport: t}).Do(request)
+	request.Header.Set("User-Agent", "bits/1")
+	client := http.Client{Transport: by, CheckRedirect: func(next *http.Request, via []*http.Request) error {
+		switch {
+		case len(via) >= crlRedirects:
+			return fmt.Errorf("the list at %s is redirected too often", point)
+		case !onTheWeb(next.URL):
+			return fmt.Errorf("the list at %s is redirected to what is not at an http URL", point)
+		}
+		return nil
+	}}
+	answer, err := client.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, err.(*url.Error).Err // which names the URL, as what it is packed in does
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s", point, resp.Status)
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %s", point, answer.Status)
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, CRLSize+1))
+	data, err := io.ReadAll(io.LimitReader(answer.Body, CRLSize+1))
 	if err == nil && len(data) > CRLSize {
 		err = fmt.Errorf("the list at %s has more than %d bytes", point, CRLSize)
 	}
 	return data, err
 }
+
+func onTheWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
 // believable checks issuer, signature, dates, that the list is the one of its distribution point, and that it says nothing that we do
 // not understand.

@@ -12,7 +12,6 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,15 +33,17 @@ const (
 	unknown = hresult.ERROR_WINHTTP_SECURE_CERT_REV_FAILED
 )
 
-// trapped counts the requests that came through the proxy of this process's environment.
-var trapped atomic.Int64
+// by fetches lists directly, and files too, as the transport of a job does.
+var by = func() http.RoundTripper {
+	t := &http.Transport{DisableKeepAlives: true}
+	t.RegisterProtocol("file", http.NewFileTransport(http.Dir("/")))
+	return t
+}()
 
-// net/http reads the environment once, so the proxy is there before any test.
-func TestMain(m *testing.M) {
-	trap := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { trapped.Add(1) }))
-	os.Setenv("HTTP_PROXY", trap.URL)
-	os.Exit(m.Run())
-}
+// roundTrip is a function as an http.RoundTripper.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // lists is a server of revocation lists.
 type lists struct {
@@ -101,7 +102,7 @@ func checking(dir string, roots ...*pki.Pair) certcheck.Policy {
 	for _, r := range roots {
 		certs = append(certs, r.Cert)
 	}
-	return certcheck.Policy{Flags: bits.CheckRevocation, Roots: certcheck.NewRoots(certs...), CRLs: certcheck.NewCRLCache(dir)}
+	return certcheck.Policy{Flags: bits.CheckRevocation, Roots: certcheck.NewRoots(certs...), CRLs: certcheck.NewCRLCache(dir), Lists: by}
 }
 
 func codeOf(err error) hresult.Code {
@@ -228,11 +229,11 @@ func TestRevocationTime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var fetches int64
 			c.policy.Now = func() time.Time { return now } // the clock of synctest begins before the certificates do
-			c.policy.Proxy = func(*url.URL) (*url.URL, error) {
+			c.policy.Lists = roundTrip(func(*http.Request) (*http.Response, error) {
 				fetches++
 				time.Sleep(c.each)
 				return nil, errors.New("no way there")
-			}
+			})
 			began := time.Now()
 			_, err := c.policy.Verify(t.Context(), "localhost", c.sent)
 			late := err != nil && strings.Contains(err.Error(), "did not come within "+certcheck.CRLTime.String())
@@ -354,7 +355,7 @@ func TestCRLCacheIsBounded(t *testing.T) {
 	}
 }
 
-// A list is sought over http and https only, along a bounded number of redirects, and through no proxy but the job's.
+// A list is sought over http and https only, and along a bounded number of redirects.
 func TestWayToAList(t *testing.T) {
 	root, server := pki.Root("root"), serve(t)
 	server.put("/root.crl", root.CRL(1))
@@ -373,7 +374,9 @@ func TestWayToAList(t *testing.T) {
 		{"to a file", server.put("/2", []byte("to file://"+filepath.ToSlash(file))), unknown, 1},
 		{"to another protocol", server.put("/3", []byte("to ftp://localhost/root.crl")), unknown, 1},
 		{"in a circle", server.put("/4", []byte("to /4")), unknown, 10},
-		{"where only a proxy could go", "http://255.255.255.255/root.crl", unknown, 0},
+		{"nowhere", "http://255.255.255.255/root.crl", unknown, 0},
+		{"at a file", "file://" + filepath.ToSlash(file), unknown, 0},
+		{"at no host", "http:///root.crl", unknown, 0},
 	} {
 		before := server.fetched.Load()
 		leaf := root.Server([]string{"localhost"}, listedAt(c.point))
@@ -382,7 +385,10 @@ func TestWayToAList(t *testing.T) {
 			t.Errorf("%s: %v after %d requests, want %v after %d", c.name, err, n, c.want, c.fetches)
 		}
 	}
-	if n := trapped.Load(); n > 0 {
-		t.Errorf("%d requests came through the proxy of our own environment", n)
+	policy := checking(t.TempDir(), root)
+	policy.Lists = nil // and not net/http's own way, which goes by our environment
+	leaf := root.Server([]string{"localhost"}, listedAt(server.URL+"/root.crl"))
+	if _, err := policy.Verify(t.Context(), "localhost", leaf.Chain); codeOf(err) != unknown {
+		t.Errorf("no way at all: %v", err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/url"
+	"net/http"
 	"strings"
 	"time"
 
@@ -20,7 +20,8 @@ type Policy struct {
 	Roots *Roots
 	Now   func() time.Time // nil: time.Now
 	CRLs  *CRLCache        // needed with bits.CheckRevocation
-	Proxy func(*url.URL) (*url.URL, error)
+	// Lists fetches what is not in CRLs; needed with bits.CheckRevocation. It must not check revocation by a Policy that fetches in the same way.
+	Lists http.RoundTripper
 }
 
 // defects are what flags can forgive, in the order in which they are reported when there are several.

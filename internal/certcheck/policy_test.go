@@ -356,7 +356,7 @@ func TestRevocation(t *testing.T) {
 		{"behind a revoked authority", badMiddle.Server([]string{"localhost"}, at(list(func() []byte { return badMiddle.CRL(1) }))), revoked},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			policy := certcheck.Policy{Flags: bits.CheckRevocation, Roots: certcheck.NewRoots(root.Cert), CRLs: certcheck.NewCRLCache(t.TempDir())}
+			policy := certcheck.Policy{Flags: bits.CheckRevocation, Roots: certcheck.NewRoots(root.Cert), CRLs: certcheck.NewCRLCache(t.TempDir()), Lists: by}
 			_, err := policy.Verify(context.Background(), "localhost", c.leaf.Chain)
 			got := hresult.S_OK
 			if err != nil {
@@ -374,7 +374,7 @@ func TestRevocation(t *testing.T) {
 
 	t.Run("cache", func(t *testing.T) {
 		dir, leaf := t.TempDir(), root.Server([]string{"localhost"}, at(good))
-		policy := certcheck.Policy{Flags: bits.CheckRevocation, Roots: certcheck.NewRoots(root.Cert), CRLs: certcheck.NewCRLCache(dir)}
+		policy := certcheck.Policy{Flags: bits.CheckRevocation, Roots: certcheck.NewRoots(root.Cert), CRLs: certcheck.NewCRLCache(dir), Lists: by}
 		check := func(what string, want int64) {
 			t.Helper()
 			before := fetched.Load()
@@ -420,7 +420,7 @@ func TestLimboCRLs(t *testing.T) {
 			cert.CRLDistributionPoints = []string{server.URL}
 		}
 		policy := certcheck.Policy{
-			Flags: bits.CheckRevocation, Roots: certcheck.NewRoots(roots...), Now: func() time.Time { return c.Time }, CRLs: certcheck.NewCRLCache(t.TempDir()),
+			Flags: bits.CheckRevocation, Roots: certcheck.NewRoots(roots...), Now: func() time.Time { return c.Time }, CRLs: certcheck.NewCRLCache(t.TempDir()), Lists: by,
 		}
 		_, err = policy.Verify(context.Background(), c.Name.Value, sent)
 		if want := c.Result == "SUCCESS" || optional[c.ID]; want != (err == nil) {

@@ -9,8 +9,9 @@ import (
 	"bits/hresult"
 )
 
-// maxStrikes is how many bad pieces one source may give in a run.
-const maxStrikes = 2
+// A source is dropped for the second bad piece in a run, if there were not so many good pieces between them, whoever gave those: what
+// has damaged one may be over, and each is checked.
+const forgiven = 16
 
 // Sources that give less than a leap each before they fail are asked in turn so many times in a run, and then after the delay of the job.
 const (
@@ -21,9 +22,9 @@ const (
 // Sources chooses in one run where a file comes from, by what has become of each. A source is a mirror, or the remote name, which is empty.
 type Sources struct {
 	faults  map[string]*bits.Error
-	strikes map[string]int // bad pieces
-	most    int64          // bytes that were there when a source failed
-	steps   int            // how often there were few more than before
+	strikes map[string]int64 // bytes that were there when one last gave a bad piece
+	most    int64            // bytes that were there when a source failed
+	steps   int              // how often there were few more than before
 }
 
 // From is the URL that a file comes from.
@@ -43,14 +44,33 @@ func All(f *bits.File) []string {
 	return slices.DeleteFunc(slices.Concat([]string{""}, Mirrors(f)), func(s string) bool { return slices.Contains(f.Dropped, cmp.Or(s, Given(f))) })
 }
 
-// Drop takes the source in use out for good.
+// Afresh reports whether the source in use is worth another beginning after the content came out wrong: it has not come in one answer, so
+// that it may have been put together from two versions, and this is the first time.
+func Afresh(f *bits.File) bool {
+	name := cmp.Or(f.Source, Given(f))
+	if !f.Blended || slices.Contains(f.Afresh, name) {
+		return false
+	}
+	f.Afresh = append(slices.Clip(f.Afresh), name)
+	return true
+}
+
+// Forgive gives all sources another chance, and reports whether one needed it.
+func Forgive(f *bits.File) bool {
+	needed := len(f.Dropped)+len(f.Afresh) > 0
+	f.Dropped, f.Afresh = nil, nil
+	return needed
+}
+
+// Drop takes the source in use out, until its owner resumes the job after an error.
 func Drop(f *bits.File) { f.Dropped = append(slices.Clip(f.Dropped), cmp.Or(f.Source, Given(f))) }
 
 // Start chooses the source at the beginning of a run: the one before, if there is something of it that another name has not replaced.
 func Start(f *bits.File) {
 	all := All(f)
 	if len(all) == 0 {
-		f.Dropped, all = nil, []string{""}
+		Forgive(f)
+		all = []string{""}
 	}
 	if begun := len(f.Done) > 0; f.Renamed || !begun || !slices.Contains(all, f.Source) {
 		f.Renamed = f.Renamed || begun
@@ -61,7 +81,7 @@ func Start(f *bits.File) {
 // Failed notes that the source in use has failed.
 func (s *Sources) Failed(f *bits.File, e *bits.Error) {
 	if s.faults == nil {
-		s.faults, s.strikes = map[string]*bits.Error{}, map[string]int{}
+		s.faults, s.strikes = map[string]*bits.Error{}, map[string]int64{}
 	}
 	if n := f.Done.Len(); n > s.most {
 		if n-s.most < leap {
@@ -86,7 +106,7 @@ func (s *Sources) Next(f *bits.File) (string, bool) {
 }
 
 // BadPiece notes that the piece which the source in use gave is bad, and chooses the source to give it again: another, or this one once
-// more if there is no other. Twice is too often: then it is dropped.
+// more if there is no other. A second one, soon after, is too much: then it is dropped.
 func (s *Sources) BadPiece(f *bits.File, e *bits.Error) (string, bool) {
 	s.Failed(f, e)
 	last := f.Source
@@ -96,7 +116,9 @@ func (s *Sources) BadPiece(f *bits.File, e *bits.Error) (string, bool) {
 			break
 		}
 	}
-	if s.strikes[f.Source]++; s.strikes[f.Source] < maxStrikes {
+	before, struck := s.strikes[f.Source]
+	s.strikes[f.Source] = f.Done.Len()
+	if !struck || f.Done.Len()-before >= forgiven*f.Pieces.Length {
 		delete(s.faults, f.Source)
 		return last, true
 	} else if len(All(f)) > 1 {

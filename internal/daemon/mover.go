@@ -6,10 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"net"
 	"net/url"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"bits"
@@ -58,49 +56,37 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	number := func() int { return current.Load().Number }
 	current.Store(&bits.File{Number: -1})
 	route := loggedRoute(run, number, job.ProxySettings.Usage == bits.ProxyAutodetect, find)
-	// Reading the authorities takes longer than a small file, so it waits for the first certificate.
-	policy := sync.OnceValues(func() (certcheck.Policy, error) {
-		roots, err := roots(job)
-		return certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: m.crls, Proxy: first(ctx, route)}, err
-	})
-	origin := logged(run, number, func(ctx context.Context, endpoint string, cs tls.ConnectionState) (string, error) {
-		p, err := policy()
+	logins := login.Of(job)
+	logins.Found = run.Hide
+	defer logins.Close()
+	connections := transport.Config{
+		Route: route, Failed: new(transport.Failed),
+		Logins: func(via *url.URL) transport.Answerer { return heard{logins.Proxy(via), run, number} },
+	}
+	rules := rulesOf(job, m.crls)
+	var lists lists
+	lists, connections.Proxy = listsOf(rules, run, number, connections)
+	connections.Origin = logged(run, number, func(ctx context.Context, endpoint string, cs tls.ConnectionState) (string, error) {
+		p, err := rules()
 		if err != nil {
 			return byRules, err
 		}
+		p.Lists = lists
 		j := &judged{run, asker{m.hub}, byRules}
 		check := certcheck.Check{Policy: p, Job: job.ID, Required: job.ValidatorRequired, Memory: j, Asker: j}
 		f := current.Load()
 		err = check.Connection(ctx, endpoint, cs, f.Number, f.RemoteName)
 		return j.by, err
 	})
-	outer := logged(run, number, func(ctx context.Context, endpoint string, cs tls.ConnectionState) (string, error) {
-		host, _, err := net.SplitHostPort(endpoint)
-		var p certcheck.Policy
+	connections.Certificate = certificates(run, job)
+	connections.Share = func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) {
+		shown, err := logins.Share(ctx, server, kerberos)
 		if err == nil {
-			p, err = policy()
+			run.Log(joblog.Connect, number(), "logs in to %s: %s", server.Host, shown.As)
 		}
-		if err == nil {
-			_, err = p.Verify(ctx, host, cs.PeerCertificates)
-		}
-		if err != nil {
-			return byRules, bits.Errorf(hresult.ERROR_WINHTTP_SECURE_FAILURE_PROXY, "cannot use the proxy: %w", err).In(bits.ContextRemoteFile)
-		}
-		return byRules, nil
-	})
-	logins := login.Of(job)
-	defer logins.Close()
-	t := transport.New(ctx, transport.Config{
-		Origin: origin, Proxy: outer, Route: route, Certificate: certificates(run, job),
-		Share: func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) {
-			shown, err := logins.Share(ctx, server, kerberos)
-			if err == nil {
-				run.Log(joblog.Connect, number(), "logs in to %s: %s", server.Host, shown.As)
-			}
-			return shown, err
-		},
-		Logins: func(via *url.URL) transport.Answerer { return heard{logins.Proxy(via), run, number} },
-	})
+		return shown, err
+	}
+	t := transport.New(ctx, connections)
 	defer t.Close()
 	defer m.nets.follow(run, t)()
 	client := transfer.Client(login.RoundTripper{Login: logins, Base: legs{joblog.Trips{RoundTripper: t, Log: run, File: number}, t}}, job)
@@ -132,19 +118,6 @@ func (l legs) HTTP1(u *url.URL) { l.t.HTTP1(u) }
 // unfinished is the number of the first file that is not there yet, -1 if there is none.
 func unfinished(j *bits.Job) int {
 	return slices.IndexFunc(j.Files, func(f bits.File) bool { return !f.Finished })
-}
-
-// roots are the authorities of a job: its own, else what its creator's environment names, else the system's.
-func roots(job *bits.Job) (*certcheck.Roots, error) {
-	if job.Roots != "" {
-		return certcheck.RootsPEM(job.Roots)
-	}
-	if env := job.Secrets.Environment; env["SSL_CERT_FILE"] != "" || env["SSL_CERT_DIR"] != "" {
-		if err := access.Files(job); err != nil {
-			return nil, err
-		}
-	}
-	return certcheck.FromEnvironment(job.Secrets.Environment)
 }
 
 // asker makes a question of what phase two must know.

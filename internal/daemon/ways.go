@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -237,15 +236,8 @@ func (w *ways) fetch(ctx context.Context, job *bits.Job, place string) (script, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
-	t := transport.New(ctx, transport.Config{Origin: func(ctx context.Context, endpoint string, cs tls.ConnectionState) error {
-		roots, err := roots(job)
-		host, _, err2 := net.SplitHostPort(endpoint)
-		if err := errors.Join(err, err2); err != nil {
-			return err
-		}
-		_, err = certcheck.Policy{Flags: job.SecurityFlags, Roots: roots, CRLs: w.crls}.Verify(ctx, host, cs.PeerCertificates)
-		return err
-	}})
+	rules := rulesOf(job, w.crls)
+	t := transport.New(ctx, transport.Config{Origin: rules.by(lists{config: transport.Config{Origin: rules.by(nil)}})})
 	defer t.Close()
 	client := &http.Client{Transport: t, CheckRedirect: func(next *http.Request, via []*http.Request) error {
 		switch {
@@ -329,15 +321,4 @@ func (w *ways) explain(ctx context.Context, job *bits.Job, u *url.URL) (proxy.Ch
 		return proxy.Choice{}, err
 	}
 	return find(ctx, u)
-}
-
-// first is the first proxy of a route, for what knows one only: the fetching of revocation lists.
-func first(ctx context.Context, route transport.Route) func(*url.URL) (*url.URL, error) {
-	return func(u *url.URL) (*url.URL, error) {
-		all, err := route(ctx, u)
-		if err != nil || len(all) == 0 {
-			return nil, err
-		}
-		return all[0], nil
-	}
 }

@@ -15,10 +15,13 @@ import (
 type proxies struct {
 	list, bypass, script string
 	none, detect         bool
+
+	flags *pflag.FlagSet
 }
 
 func (p *proxies) register(f *pflag.FlagSet) {
-	f.StringVarP(&p.list, "proxy", "x", "", "`LIST` of proxies, [http=|https=][kind://]host[:port]; the kind is http, https, socks5 or socks5h")
+	p.flags = f
+	f.StringVarP(&p.list, "proxy", "x", "", "`LIST` of proxies, [http=|https=][kind://]host[:port]; the kind is http, https, socks5 or socks5h; empty: none")
 	f.StringVar(&p.bypass, "noproxy", "", "with --proxy: `LIST` of hosts that are reached directly; *: all")
 	f.BoolVar(&p.none, "no-proxy", false, "use no proxy, whatever the environment says")
 	f.StringVar(&p.script, "pac", "", "`URL` or file of a script that chooses the proxies")
@@ -28,10 +31,11 @@ func (p *proxies) register(f *pflag.FlagSet) {
 func (p *proxies) properties(a *console.App, values map[string]any) error {
 	var s bits.ProxySettings
 	n := 0
+	empty := p.flags.Changed("proxy") && p.list == "" // as in curl
 	for _, u := range []struct {
 		given bool
 		usage bits.ProxyUsage
-	}{{p.list != "", bits.ProxyOverride}, {p.none, bits.ProxyNone}, {p.script != "", bits.ProxyAutodetect}, {p.detect, bits.ProxyAutodetect}} {
+	}{{p.list != "", bits.ProxyOverride}, {p.none || empty, bits.ProxyNone}, {p.script != "", bits.ProxyAutodetect}, {p.detect, bits.ProxyAutodetect}} {
 		if u.given {
 			n++
 			s.Usage = u.usage
@@ -40,7 +44,7 @@ func (p *proxies) properties(a *console.App, values map[string]any) error {
 	switch {
 	case n > 1:
 		return console.Usagef("--proxy, --no-proxy, --pac and --proxy-auto do not go together")
-	case p.bypass != "" && p.list == "":
+	case p.bypass != "" && p.list == "" && !empty:
 		return console.Usagef("--noproxy goes with --proxy; for the proxies of the environment there is the variable no_proxy")
 	case n == 0:
 		return nil
@@ -57,7 +61,9 @@ func (p *proxies) properties(a *console.App, values map[string]any) error {
 			return console.Usagef("cannot read the script of --pac: %w", err)
 		}
 	}
-	s.List, s.Bypass, s.Script = p.list, p.bypass, p.script
+	if s.Script = p.script; s.Usage == bits.ProxyOverride {
+		s.List, s.Bypass = p.list, p.bypass
+	}
 	values["proxy_settings"] = s
 	return nil
 }

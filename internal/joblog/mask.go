@@ -1,6 +1,7 @@
 package joblog
 
 import (
+	"cmp"
 	"encoding/base64"
 	"net/textproto"
 	"net/url"
@@ -16,7 +17,10 @@ import (
 const Hidden = "***"
 
 // Mask hides the secrets of one job wherever they turn up, and in everything what looks like one. The zero Mask knows none of a job.
-type Mask struct{ known *strings.Replacer }
+type Mask struct {
+	secrets []string // in every form that is searched for
+	known   *strings.Replacer
+}
 
 // least is how long a secret is that is searched for in every text: a shorter one would hide words.
 const least = 6
@@ -24,11 +28,7 @@ const least = 6
 // MaskOf is the Mask for a job: it knows the values of its headers, its passwords, and those of its proxies.
 func MaskOf(j *bits.Job) Mask {
 	var secrets []string
-	add := func(s string) {
-		if s = strings.TrimSpace(s); len(s) >= least {
-			secrets = append(secrets, s, url.QueryEscape(s), url.PathEscape(s), base64.StdEncoding.EncodeToString([]byte(s)))
-		}
-	}
+	add := func(s string) { secrets = append(secrets, s) }
 	for line := range strings.SplitSeq(j.Secrets.Headers, "\r\n") {
 		name, value, _ := strings.Cut(line, ":")
 		if headers[textproto.CanonicalMIMEHeaderKey(name)] != hide && !login(name) {
@@ -75,15 +75,27 @@ func MaskOf(j *bits.Job) Mask {
 			add(plain)
 		}
 	}
-	if len(secrets) == 0 {
+	return Mask{}.With(secrets...)
+}
+
+// With is a Mask that hides more secrets. They are hidden as they are, percent-encoded, and in base64.
+func (m Mask) With(secrets ...string) Mask {
+	all := slices.Clone(m.secrets)
+	for _, s := range secrets {
+		if s = strings.TrimSpace(s); len(s) >= least {
+			all = append(all, s, url.QueryEscape(s), url.PathEscape(s), base64.StdEncoding.EncodeToString([]byte(s)))
+		}
+	}
+	if len(all) == 0 {
 		return Mask{}
 	}
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one may be within another
-	var pairs []string
-	for _, s := range slices.Compact(secrets) {
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // one may be within another
+	all = slices.Compact(all)
+	pairs := make([]string, 0, 2*len(all))
+	for _, s := range all {
 		pairs = append(pairs, s, Hidden)
 	}
-	return Mask{strings.NewReplacer(pairs...)}
+	return Mask{all, strings.NewReplacer(pairs...)}
 }
 
 func decoded(s string) string {

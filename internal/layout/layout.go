@@ -53,6 +53,12 @@ func Of(ranges []bits.FileRange, total int64) (l Layout, ok bool) {
 	return l, true
 }
 
+// Whole reports whether the local file is the remote one, byte by byte.
+func Whole(ranges []bits.FileRange, total int64) bool {
+	l, ok := Of(ranges, total)
+	return ok && len(l) == 1 && l[0] == Segment{length: total}
+}
+
 // Size is the size of the local file; -1 if it hangs on the unknown size of the remote one.
 func (l Layout) Size() int64 {
 	if slices.ContainsFunc(l, func(s Segment) bool { return s.remote+s.length == byterange.Endless }) {

@@ -23,7 +23,8 @@ type Login struct {
 	Environment map[string]string // of the job's creator: where his tickets are
 	Credentials []bits.Credential
 	Sources     bits.LoginSources
-	Stored      bits.AuthTarget // PROXY: the owner's own identity and keyring may be used for proxies
+	Stored      bits.AuthTarget         // PROXY: the owner's own identity and keyring may be used for proxies
+	Found       func(secrets ...string) // hears the secrets that are about to be shown to somebody; nil: nobody does
 
 	mu      sync.Mutex
 	parties map[string]*Party
@@ -61,6 +62,13 @@ func (l *Login) party(target bits.AuthTarget, u *url.URL) *Party {
 		l.parties[key] = p
 	}
 	return p
+}
+
+// found tells which secrets a login has, in every way in which they are shown as they are.
+func (l *Login) found(id Identity) {
+	if l.Found != nil {
+		l.Found(id.Token, id.Password, id.User+":"+id.Password)
+	}
 }
 
 // Origin is the origin of a URL: scheme, host in lower case, and port.

@@ -190,6 +190,7 @@ func (a *attempt) next(ctx context.Context, challenges []Challenge, d demand, ht
 				continue
 			}
 			a.dead[s.name+print] = true
+			a.p.login.found(id)
 			c, err := s.begin(a.p.login, challenges[i], id)
 			text := ""
 			if err == nil {

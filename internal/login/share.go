@@ -37,6 +37,7 @@ func (l *Login) Share(ctx context.Context, server *url.URL, kerberos bool) (*fil
 				note("the server does not offer Kerberos")
 				continue
 			}
+			l.found(id)
 			by, err := s.share(ctx, l, server, id)
 			if err != nil {
 				note(err.Error())

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 
@@ -37,34 +38,51 @@ func FromEnvironment(environment map[string]string) Finder {
 		} else if found {
 			return Direct(unlisted + " of the job's creator has " + rule), nil
 		}
-		via, err := Parse(strings.TrimSpace(value))
+		why := name + " of the job's creator"
+		via, more, err := parse(strings.TrimSpace(value))
+		switch {
+		case err != nil || more == "":
+		case SOCKS(via), strings.Contains(more, "@"): // curl takes the path of a SOCKS proxy for a socket; the other is a login that is written wrongly
+			err = errors.New("it has a path, and a proxy is a host and a port")
+		default:
+			why += ", without its path" // as curl does it
+		}
 		if err != nil {
 			return Choice{}, invalid("cannot use %s of the job's creator: %w", name, err).
 				WithHint("it is %s://host:port, of the kind %s; make the job again with another %s, or set proxy_settings", "http", Kinds, name)
 		}
-		return Choice{Route: []*url.URL{via}, Why: []string{name + " of the job's creator"}}, nil
+		return Choice{Route: []*url.URL{via}, Why: []string{why}}, nil
 	}
 }
 
 // excluded reports whether no_proxy names the host of a URL, and by which entry; by none for this machine.
-// The rules are those of httpproxy.
+// The rules are those of httpproxy, and where curl takes an entry for more, so do we: blanks divide too, a name with a dot before it is also
+// the name itself, and a dot at the end is none.
 func excluded(list string, u *url.URL) (rule string, found bool) {
-	direct := func(list string) bool {
+	about := *u
+	if about.Host = hostOf(u); strings.Contains(about.Host, ":") {
+		about.Host = "[" + about.Host + "]"
+	}
+	if port := u.Port(); port != "" {
+		about.Host += ":" + port
+	}
+	direct := func(rule string) bool {
 		const some = "http://proxy.invalid"
-		c := httpproxy.Config{HTTPProxy: some, HTTPSProxy: some, NoProxy: list}
-		via, err := c.ProxyFunc()(u)
+		c := httpproxy.Config{HTTPProxy: some, HTTPSProxy: some, NoProxy: rule}
+		via, err := c.ProxyFunc()(&about)
 		return via == nil && err == nil
 	}
 	if direct("") {
 		return "", true
 	}
-	if !direct(list) {
-		return "", false
-	}
-	for rule := range strings.SplitSeq(list, ",") {
-		if direct(rule) {
-			return strings.TrimSpace(rule), true
+	for _, rule := range entries(list) {
+		plain := strings.TrimSuffix(strings.TrimPrefix(rule, "."), ".")
+		if strings.HasPrefix(plain, "[") && strings.HasSuffix(plain, "]") {
+			plain = plain[1 : len(plain)-1]
+		}
+		if direct(plain) {
+			return rule, true
 		}
 	}
-	return list, true
+	return "", false
 }

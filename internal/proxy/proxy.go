@@ -41,12 +41,21 @@ const Kinds = "http, https, socks5 or socks5h"
 // Parse reads [scheme://][user:password@]host[:port]; without a scheme it is an HTTP proxy.
 // The error says nothing of the text, which may hold a password.
 func Parse(text string) (*url.URL, error) {
+	via, more, err := parse(text)
+	if err == nil && more != "" {
+		return nil, errors.New("it has a path, and a proxy is a host and a port")
+	}
+	return via, err
+}
+
+// parse also returns what stands behind the port, but for a slash alone.
+func parse(text string) (via *url.URL, more string, err error) {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, errors.New("it is not the URL of a proxy")
+		return nil, "", errors.New("it is not the URL of a proxy")
 	}
 	if u.Scheme == "socks" { // as desktops write it
 		u.Scheme = "socks5h"
@@ -54,15 +63,15 @@ func Parse(text string) (*url.URL, error) {
 	port, err := strconv.Atoi(u.Port())
 	switch {
 	case ports[u.Scheme] == "":
-		return nil, errors.New("it is not the URL of a proxy of a kind that is known: " + Kinds)
+		return nil, "", errors.New("it is not the URL of a proxy of a kind that is known: " + Kinds)
 	case u.Hostname() == "" || strings.ContainsAny(u.Hostname(), "*<>\"%/\\ ") && !strings.Contains(u.Hostname(), ":"):
-		return nil, errors.New("it names no host")
+		return nil, "", errors.New("it names no host")
 	case u.Port() != "" && (err != nil || port < 1 || port > 65535):
-		return nil, errors.New("its port is no number from 1 to 65535")
-	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("it has a path, and a proxy is a host and a port")
+		return nil, "", errors.New("its port is no number from 1 to 65535")
 	}
-	return &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host}, nil
+	via = &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host}
+	u.Scheme, u.User, u.Host = "", nil, ""
+	return via, strings.TrimPrefix(u.String(), "/"), nil
 }
 
 // Address is the host and the port of a proxy.

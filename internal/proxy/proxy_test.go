@@ -17,7 +17,9 @@ func TestEnvironment(t *testing.T) {
 		"proxy.test:3128": "http://proxy.test:3128", "http://proxy.test": "http://proxy.test:80", "https://u:p@proxy.test:1": "https://proxy.test:1",
 		"socks5://proxy.test": "socks5://proxy.test:1080", "socks5h://u:p@[::1]:9": "socks5h://[::1]:9", "socks://p": "socks5h://p:1080",
 		"http://[fd00::1]": "http://[fd00::1]:80", "http://proxy.test/": "http://proxy.test:80",
-		"socks4://proxy.test": "", "http://[::1": "", "http://": "", "::": "", "http://p:0": "", "http://p:65536": "", "http://p/x": "", "ftp://p": "",
+		"socks4://proxy.test": "", "http://[::1": "", "http://": "", "::": "", "http://p:0": "", "http://p:65536": "", "ftp://p": "",
+		"http://p:3128/": "http://p:3128", "http://p:3128/path?q#f": "http://p:3128", "https://p/x": "https://p:443", "p:3128/x": "http://p:3128", "http://p?x": "http://p:80",
+		"socks5h://p/": "socks5h://p:1080", "socks5h://localhost/run/socks": "", "http://user/x@p:1": "", "http:///x": "", "/x": "", "http://p :1": "",
 	} {
 		for _, scheme := range []string{"http", "https"} {
 			c, err := FromEnvironment(map[string]string{scheme + "_proxy": value})(context.Background(), address(t, scheme+"://origin.test/x"))
@@ -41,12 +43,45 @@ func TestEnvironment(t *testing.T) {
 		{map[string]string{"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://x.test/", "http://a:1", "http_proxy of the job's creator"},
 		{map[string]string{"HTTP_PROXY": "b:1"}, "http://x.test/", "http://b:1", "HTTP_PROXY of the job's creator"},
 		{map[string]string{"ALL_PROXY": "b:1", "no_proxy": "*"}, "http://x.test/", "DIRECT", "no_proxy of the job's creator has *"},
+		{map[string]string{"http_proxy": "http://u:p@b:1/x"}, "http://x.test/", "http://b:1", "http_proxy of the job's creator, without its path"},
 		{map[string]string{"ALL_PROXY": "b:1", "no_proxy": "10.0.0.0/8"}, "http://10.1.2.3/", "DIRECT", "no_proxy of the job's creator has 10.0.0.0/8"},
 		{map[string]string{"ALL_PROXY": "b:1", "no_proxy": "[fd00::1]:80"}, "http://[fd00::1]/", "DIRECT", "no_proxy of the job's creator has [fd00::1]:80"},
 	} {
 		got, err := FromEnvironment(c.environment)(context.Background(), address(t, c.url))
 		if err != nil || strings.Join(Names(got.Route), " ") != c.want || got.Why[0] != c.why {
 			t.Errorf("%v: %v, %q, %v", c.environment, Names(got.Route), got.Why, err)
+		}
+	}
+}
+
+// The entries of no_proxy beside what curl (7.88.1, measured) and httpproxy make of them: it is direct where one of both says so.
+func TestNoProxy(t *testing.T) {
+	for _, c := range []struct{ list, url, rule string }{
+		{".test", "http://a.test/", ".test"}, {".test", "http://test/", ".test"}, // as curl does it
+		{"test", "http://a.test/", "test"}, {"a.test", "http://a.test/", "a.test"}, {"a.test", "http://b.a.test/", "a.test"}, {"a.test", "http://xa.test/", ""},
+		{"*.test", "http://a.test/", "*.test"}, {"*.test", "http://test/", ""}, {"*", "http://a.test/", "*"}, {"x *", "http://a.test/", "*"},
+		{"a.test:80", "http://a.test/", "a.test:80"}, {"a.test:443", "https://a.test/", "a.test:443"}, {"a.test:81", "http://a.test/", ""}, {"a.test:81", "http://a.test:81/", "a.test:81"},
+		{"A.TEST", "http://a.Test/", "A.TEST"}, {"a.test.", "http://a.test/", "a.test."}, {"a.test", "http://a.test./", "a.test"}, {"a.test", "http://a.test.:81/", "a.test"}, // as curl does it
+		{"10.0.0.0/8", "http://10.1.2.3/", "10.0.0.0/8"}, {"10.1.2.3", "http://10.1.2.3/", "10.1.2.3"}, {"10.1.2.3", "http://10.1.2.30/", ""}, {"10.1.2", "http://10.1.2.3/", ""}, {"10.", "http://10.1.2.3/", ""},
+		{"10.0.0.0/8", "http://010.1.2.3/", ""}, {"10.0.0.0/8", "http://a.10.test/", ""}, {"10.0.0.0/99", "http://10.1.2.3/", ""},
+		{"fd00::/8", "http://[fd00::1]/", "fd00::/8"}, {"fd00::1", "http://[fd00::1]:81/", "fd00::1"}, {"fd00:0::1", "http://[fd00::1]/", "fd00:0::1"},
+		{"[fd00::1]", "http://[fd00::1]/", "[fd00::1]"}, {"[fd00::1]:80", "http://[fd00::1]/", "[fd00::1]:80"}, {"[fd00::1]:81", "http://[fd00::1]/", ""}, {"[fd00::1", "http://[fd00::1]/", ""},
+		{"a.test b.test", "http://b.test/", "b.test"}, {"a.test, b.test ,", "http://b.test/", "b.test"}, {"a.test;b.test", "http://b.test/", "b.test"}, {"a.test\nb.test", "http://b.test/", "b.test"},
+		{"http://a.test", "http://a.test/", ""}, {"<local>", "http://intranet/", ""}, {"localhost", "http://intranet/", ""}, {".", "http://a.test/", ""}, {", ,", "http://a.test/", ""}, {"[]", "http://a.test/", ""},
+	} {
+		got, err := FromEnvironment(map[string]string{"all_proxy": "p:1", "no_proxy": c.list})(context.Background(), address(t, c.url))
+		route, why := "DIRECT", "no_proxy of the job's creator has "+c.rule
+		if c.rule == "" {
+			route, why = "http://p:1", "all_proxy of the job's creator"
+		}
+		if err != nil || strings.Join(Names(got.Route), " ") != route || got.Why[0] != why {
+			t.Errorf("%q, %s: %v, %q, %v", c.list, c.url, Names(got.Route), got.Why, err)
+		}
+	}
+	for _, at := range []string{"http://localhost/", "http://LOCALHOST./", "http://127.1.2.3:81/", "http://[::1]/"} { // this machine, whatever the list says; curl needs an entry
+		got, err := FromEnvironment(map[string]string{"all_proxy": "p:1"})(context.Background(), address(t, at))
+		if err != nil || got.Route[0] != nil {
+			t.Errorf("%s: %v, %v", at, got, err)
 		}
 	}
 }

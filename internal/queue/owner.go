@@ -11,6 +11,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/access"
+	"bits/internal/content"
 	"bits/internal/notify"
 	"bits/internal/retry"
 	"bits/internal/store"
@@ -23,7 +24,7 @@ import (
 func (q *Queue) Act(id string, a bits.Action) (hresult.Code, error) {
 	switch a {
 	case bits.Resume:
-		return hresult.S_OK, q.change(id, func(j *bits.Job, _ *store.Change) error { return resume(j) })
+		return hresult.S_OK, q.change(id, resume)
 	case bits.Suspend:
 		err := q.change(id, func(j *bits.Job, _ *store.Change) error { return move(j, a) })
 		if err == nil {
@@ -50,7 +51,7 @@ func intend(j *bits.Job, _ *store.Change) error {
 	return err
 }
 
-func resume(j *bits.Job) error {
+func resume(j *bits.Job, c *store.Change) error {
 	before := j.State
 	if err := move(j, bits.Resume); err != nil || j.State != bits.StateQueued || before == bits.StateQueued {
 		return err
@@ -61,6 +62,11 @@ func resume(j *bits.Job) error {
 	}
 	if before != bits.StateTransientError {
 		j.TransientSince, j.Failures = nil, 0
+	}
+	for i := range j.Files {
+		if before == bits.StateError && content.Forgive(&j.Files[i]) {
+			c.Files = append(c.Files, &j.Files[i])
+		}
 	}
 	return nil
 }
@@ -228,7 +234,7 @@ func (q *Queue) SetValidator(id string, on bool) (*notify.Registration, error) {
 	if j, err := q.Get(id); err == nil && j.State.Paused() {
 		defer q.hold(id)() // a run that is just ending must be over before the rules change
 	}
-	return q.setValidator(id, on, func(j *bits.Job) error {
+	return q.setValidator(id, on, func(j *bits.Job, _ *store.Change) error {
 		if !j.State.Paused() {
 			return bits.Errorf(hresult.BG_E_READ_ONLY_WHEN_JOB_ACTIVE, "cannot set the validator of job %s while it is %s", id, j.State).WithHint("suspend the job first: bits suspend %s", id)
 		}
@@ -241,9 +247,9 @@ func (q *Queue) SetValidator(id string, on bool) (*notify.Registration, error) {
 // As it is one step, an application or a service that dies in it leaves no job SUSPENDED.
 func (q *Queue) Attach(id string) (*notify.Registration, error) {
 	defer q.hold(id)()
-	return q.setValidator(id, true, func(j *bits.Job) error {
+	return q.setValidator(id, true, func(j *bits.Job, c *store.Change) error {
 		if j.State == bits.StateError || j.State == bits.StateTransientError {
-			return resume(j)
+			return resume(j, c)
 		}
 		return nil
 	})
@@ -266,7 +272,7 @@ func (q *Queue) hold(id string) (release func()) {
 	}
 }
 
-func (q *Queue) setValidator(id string, on bool, allowed func(*bits.Job) error) (*notify.Registration, error) {
+func (q *Queue) setValidator(id string, on bool, allowed func(*bits.Job, *store.Change) error) (*notify.Registration, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	err := q.locked(id, func(j *bits.Job, c *store.Change) error {
@@ -274,7 +280,7 @@ func (q *Queue) setValidator(id string, on bool, allowed func(*bits.Job) error) 
 			return bits.Errorf(hresult.BG_E_INVALID_STATE, "cannot set the validator of job %s: it is %s", id, j.State)
 		}
 		j.ValidatorRequired, c.ForgetAccepted = on, true
-		return allowed(j)
+		return allowed(j, c)
 	})
 	if err != nil {
 		return nil, err

@@ -163,7 +163,7 @@ func (q *Queue) Create(by contract.Caller, spec bits.Spec) (*bits.Job, error) {
 		c.Files = all(j.Files)
 		c.Events = append(c.Events, stateEvent(j))
 		if spec.Resume {
-			return resume(j)
+			return resume(j, c)
 		}
 		return nil
 	})

@@ -28,7 +28,7 @@ type Run struct {
 
 	q        *Queue
 	job      *bits.Job // as it was when the run began, and what the log hides of it
-	mask     joblog.Mask
+	mask     atomic.Pointer[joblog.Mask]
 	before   bits.Seconds // that the job has run since Resume, before this run
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -61,7 +61,8 @@ func (q *Queue) Begin(ctx context.Context, id string) (*Run, error) {
 		return nil, err
 	}
 	job := q.jobs[id].job
-	r := &Run{ID: id, Started: time.Now(), q: q, job: job, mask: joblog.MaskOf(job), before: job.Active, done: make(chan struct{})}
+	r := &Run{ID: id, Started: time.Now(), q: q, job: job, before: job.Active, done: make(chan struct{})}
+	r.mask.Store(new(joblog.MaskOf(job)))
 	if job.TransientSince != nil {
 		r.moved.Store(int64(job.TransientSince.Sub(r.Started)))
 	}

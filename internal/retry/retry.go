@@ -29,10 +29,10 @@ func Deadline(j *bits.Job) time.Time {
 // maxAfter is how long a server is left alone at the most because it asks for that.
 const maxAfter = time.Hour
 
-// After reads a Retry-After (RFC 9110, section 10.2.3): seconds, or a date, which is of the server's clock, as date is. What cannot be
-// read asks for nothing.
+// After reads a Retry-After (RFC 9110, section 10.2.3): seconds, be they too many to count, or a date, which is of the server's clock, as
+// date is. What cannot be read asks for nothing.
 func After(value, date string, now time.Time) bits.Seconds {
-	if n, err := strconv.ParseUint(value, 10, 64); err == nil {
+	if n, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) { // then n is the largest there is
 		return bits.Seconds(min(n, math.MaxUint32))
 	}
 	at, err := http.ParseTime(value)

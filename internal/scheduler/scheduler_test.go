@@ -155,8 +155,11 @@ func TestRetryDelay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, scheduler.Settings{}, func(r *rig) {
 				r.move = fail
-				job := r.job("a", c.set)
-				time.Sleep(2 * time.Hour)
+				job, all := r.job("a", c.set), 0
+				for _, w := range c.want {
+					all += w[1]
+				}
+				time.Sleep(time.Duration(all) * time.Second)
 				now := r.want(job, bits.StateTransientError)
 				log, _ := r.ran()
 				if now.Error.Code != hresult.ERROR_WINHTTP_TIMEOUT || int(now.ErrorCount) != len(log)/2 {
@@ -203,7 +206,7 @@ func TestRetryAfter(t *testing.T) {
 					return err
 				}
 				job := r.job("a", c.set)
-				time.Sleep(3 * time.Duration(max(c.want, 200)) * time.Second)
+				time.Sleep(3 * time.Duration(max(c.want, 40)) * time.Second)
 				if now := r.want(job, c.state); now.Error.RetryAfter != c.after {
 					t.Errorf("recorded: %+v", now.Error)
 				}
@@ -250,7 +253,7 @@ func TestNoProgressTimeout(t *testing.T) {
 		within time.Duration // still TRANSIENT_ERROR
 		after  time.Duration // ERROR
 	}{
-		"default":                    {nil, 14*24*time.Hour - time.Minute, 14*24*time.Hour + time.Minute},
+		"default":                    {map[string]any{"minimum_retry_delay": 8 * 3600}, 14*24*time.Hour - time.Minute, 14*24*time.Hour + time.Minute},
 		"an hour":                    {map[string]any{"no_progress_timeout": 3600}, 3590 * time.Second, 3601 * time.Second},
 		"zero: every error is fatal": {map[string]any{"no_progress_timeout": 0}, 0, time.Second},
 		"shorter than the delay":     {map[string]any{"no_progress_timeout": 500}, 0, time.Second},

@@ -253,7 +253,7 @@ func (s *Store) Save(ctx context.Context, c *Change) error {
 			return err
 		}
 		for _, f := range c.Files {
-			if err := saveFile(ctx, tx, c.Job.ID, f); err != nil {
+			if err := s.saveFile(ctx, tx, c.Job.ID, f); err != nil {
 				return err
 			}
 		}
@@ -329,11 +329,12 @@ func (s *Store) saveJob(ctx context.Context, tx *sql.Tx, j *bits.Job) error {
 // fileDetails is the column details, with what the JSON of a job does not show.
 type fileDetails struct {
 	bits.FileDetails
-	ResponseHeaders string `json:"response_headers,omitempty"`
-	Hashing         []byte `json:"hashing,omitempty"`
+	Headers []byte `json:"headers,omitempty"`          // of the last answer, sealed: there are cookies in them, and what else a server hands out
+	Clear   string `json:"response_headers,omitempty"` // the same, as it was written before; it is only read
+	Hashing []byte `json:"hashing,omitempty"`
 }
 
-func saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
+func (s *Store) saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
 	validator, done, pieces := []byte(nil), []byte("[]"), []byte(nil)
 	var err error
 	if f.Validator != nil {
@@ -351,7 +352,11 @@ func saveFile(ctx context.Context, tx *sql.Tx, job string, f *bits.File) error {
 			return err
 		}
 	}
-	details, err := json.Marshal(fileDetails{f.FileDetails, f.ResponseHeaders, f.Hashing})
+	kept := fileDetails{FileDetails: f.FileDetails, Hashing: f.Hashing}
+	if f.ResponseHeaders != "" {
+		kept.Headers = s.seal.seal([]byte(f.ResponseHeaders), job)
+	}
+	details, err := json.Marshal(kept)
 	if err != nil {
 		return err
 	}
@@ -418,7 +423,14 @@ func (s *Store) Jobs(ctx context.Context) ([]*bits.Job, error) {
 		if err := json.Unmarshal([]byte(details), &kept); err != nil {
 			return err
 		}
-		f.FileDetails, f.ResponseHeaders, f.Hashing = kept.FileDetails, kept.ResponseHeaders, kept.Hashing
+		f.FileDetails, f.ResponseHeaders, f.Hashing = kept.FileDetails, kept.Clear, kept.Hashing
+		if kept.Headers != nil {
+			plain, err := s.seal.open(kept.Headers, job)
+			if err != nil {
+				return fmt.Errorf("job %s: cannot open the headers of its answers: %w", job, err)
+			}
+			f.ResponseHeaders = string(plain)
+		}
 		f.Best = f.Done.Len()
 		j := byID[job]
 		j.Files = append(j.Files, f)

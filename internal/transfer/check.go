@@ -45,6 +45,10 @@ func (d *download) check() (step, error) {
 		if len(d.file.Done) > 0 {
 			return d.changed, nil
 		}
+	case http.StatusBadRequest: // so do some servers that know no ranges, or not these
+		if len(d.file.Done) == 0 && len(d.ask) > 0 && !d.strict {
+			return d.distrust, nil
+		}
 	}
 	return nil, d.status(a)
 }
@@ -162,7 +166,6 @@ func (d *download) proves(total int64) bool {
 	if d.vouched() && d.file.Validator.Size >= 0 && d.file.Validator.Size != total || !d.vouched() && !validator.SameElsewhere(d.file.Validator, now) {
 		return false
 	}
-	d.file.Blended = d.file.Blended || d.renamed || d.file.Source != d.home
 	d.file.Validator, d.file.Renamed = now, false
 	return true
 }

@@ -6,6 +6,7 @@ import (
 
 	"bits"
 	"bits/hresult"
+	"bits/internal/byterange"
 	"bits/internal/content"
 	"bits/internal/validator"
 )
@@ -26,7 +27,7 @@ func (d *download) vouched() bool { return content.Vouched(&d.file) }
 func (d *download) condition() string {
 	v := d.file.Validator
 	switch {
-	case len(d.file.Done) == 0 || len(d.ask) == 0 || d.plain || d.shared.isPlain(d.job.Owner, v.URL), d.vouched() && d.file.Renamed:
+	case len(d.file.Done) == 0 || len(d.ask) == 0 || d.plain || d.shared.deaf.Has(d.job.Owner, v.URL), d.vouched() && d.file.Renamed:
 		return ""
 	case d.file.Renamed: // the ETag of another URL proves nothing
 		return v.LastModified
@@ -54,10 +55,10 @@ func (d *download) overlap() {
 	first.Start = d.again.Start
 }
 
-// compare holds bytes of the remote file against those that were there before the answer.
+// compare holds bytes of the remote file against those that are there. If these came with the same answer, that contradicts itself.
 func (d *download) compare(b []byte, at int64) error {
 	for _, s := range d.layout.Local(bits.Range{Start: at, End: at + int64(len(b))}) {
-		for _, r := range d.before {
+		for _, r := range d.file.Done {
 			cut := r.And(s.Here())
 			if cut.End <= cut.Start {
 				continue
@@ -65,6 +66,8 @@ func (d *download) compare(b []byte, at int64) error {
 			from := s.There(cut)
 			if equal, err := d.temp.Equal(b[from.Start-at:from.End-at], cut.Start); err != nil {
 				return err
+			} else if !equal && len(d.before.Gaps(cut)) > 0 {
+				return byterange.ErrMalformed
 			} else if !equal {
 				return errOther
 			}
@@ -76,6 +79,7 @@ func (d *download) compare(b []byte, at int64) error {
 // goOn takes an answer that is of the version that was begun. It may come from another place, and tell the size at last.
 func (d *download) goOn(total int64) (step, error) {
 	v := *d.file.Validator
+	d.file.Blended = true
 	if v.Size < 0 || d.file.Size == nil {
 		if err := d.ended(total); err != nil {
 			return nil, err
@@ -91,7 +95,7 @@ func (d *download) goOn(total int64) (step, error) {
 // unbind asks again without If-Range: the server has sent the whole, though it is of the version that the request was bound to.
 // It is worth that if a part is all that can be used, or much would be read for nothing; else only the next request is another one.
 func (d *download) unbind() bool {
-	d.shared.ignoresIfRange(d.job.Owner, validator.Place(d.answer))
+	d.shared.deaf.Add(d.job.Owner, validator.Place(d.answer))
 	if !d.strict && !d.job.OnDemand && d.again.End <= enough || d.answer.Header.Get("Accept-Ranges") == "none" {
 		return false
 	}

@@ -59,7 +59,7 @@ func (s *server) dial(_ context.Context, _, addr string) (net.Conn, error) {
 		go s.talk(&line{far, far, "http"})
 		return client, nil
 	}
-	c := tls.Server(far, &tls.Config{Certificates: []tls.Certificate{leaf().TLS()}, NextProtos: []string{map[bool]string{true: "h2", false: "http/1.1"}[s.variant == "h2"]}})
+	c := tls.Server(far, &tls.Config{Certificates: []tls.Certificate{leaf().TLS()}, NextProtos: map[bool][]string{true: {"h2", "http/1.1"}, false: {"http/1.1"}}[s.variant == "h2"]})
 	go func() {
 		switch err := c.Handshake(); {
 		case err != nil:

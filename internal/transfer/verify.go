@@ -27,9 +27,10 @@ func (d *download) named() []string {
 	return slices.Concat(slices.Collect(maps.Keys(d.file.Digests)), slices.Collect(maps.Keys(d.file.Told.Digests)), slices.Collect(maps.Keys(d.promised())))
 }
 
-// promised are the digests that the server tells of the file.
+// promised are the digests that the server tells of the file. What is put together of ranges has none; nobody knows what they are of if
+// the job has a method of its own.
 func (d *download) promised() map[string]string {
-	if d.file.Validator == nil || d.file.Ranges != nil || d.job.OnDemand || d.own {
+	if d.file.Validator == nil || d.own || !layout.Whole(d.file.Ranges, d.total()) {
 		return nil
 	}
 	return d.file.Validator.Digests
@@ -73,7 +74,7 @@ func (d *download) verify() (step, error) {
 			err = d.fault(hresult.BG_E_VALIDATION_FAILED, "its %s is %s, and should be %s", name, got[name], want[name])
 		}
 	}
-	if err == nil || d.file.Ranges != nil {
+	if err == nil {
 		return nil, nil
 	}
 	if perr := d.checkPieces(bits.Range{End: size}); perr != nil { // bytes that went bad on the disk since
@@ -82,16 +83,14 @@ func (d *download) verify() (step, error) {
 	return d.reject(err)
 }
 
-// reject throws away a file that is not what it should be. Its source is dropped, and it comes from the next one.
-// If several have had a part in it, nobody knows which is to blame: it comes from the last one alone.
+// reject throws away a file that is not what it should be. If several answers have had a part in it, nobody knows which is to blame, and
+// they may be of two versions: it comes once more, from the last source alone. Else that is dropped, and it comes from the next one.
 func (d *download) reject(fault error) (step, error) {
-	next, again := d.file.Source, d.file.Blended
+	next, again := d.file.Source, !d.job.OnDemand && content.Afresh(&d.file)
+	d.log(again, "starts over: the file came in several answers, and is not what it should be")
 	if !again {
 		content.Drop(&d.file)
 		next, again = d.sources.Next(&d.file)
-	}
-	if len(content.All(&d.file)) == 0 {
-		d.file.Dropped = nil // if the owner resumes the job, they have another chance
 	}
 	if err := d.discard(); err != nil {
 		return nil, err

@@ -100,13 +100,13 @@ func (t *Transport) refusal(ctx context.Context, addr string, err error) error {
 // asksLate reports whether a server may have wanted a certificate of ours that it could not ask for any more: only when it has read the
 // path does it know that it wants one. TLS 1.2 shakes hands anew then, which HTTP/2 forbids; what TLS 1.3 has for it Go does not.
 func (t *Transport) asksLate(addr string, r *http.Request, answer *http.Response, err error) bool {
-	if t.origin.certificate == nil || r.Body != nil && r.Body != http.NoBody || r.Context().Err() != nil {
+	if t.origin.certificate == nil || hasBody(r) || r.Context().Err() != nil {
 		return false
 	}
 	if _, asked := t.asked.Load(asker{addr, t.origin.needs}); asked {
 		return false
 	}
-	if err != nil && !strings.Contains(err.Error(), "HTTP_1_1_REQUIRED") {
+	if err != nil && !http1Required(err) {
 		return false
 	}
 	if host, port, err := net.SplitHostPort(addr); err != nil {

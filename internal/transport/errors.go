@@ -64,6 +64,9 @@ var faults = []struct {
 
 var noHTTP = contains("malformed HTTP", "malformed MIME header")
 
+// http1Required is how a server refuses HTTP/2 for what it was asked (RFC 9113, section 7).
+var http1Required = contains("HTTP_1_1_REQUIRED")
+
 // Error says what went wrong with a request, as an error of the remote file.
 // An error of ours inside, a certificate verdict for example, comes out unchanged, and so does the end of the context.
 func Error(err error, remote string) error {

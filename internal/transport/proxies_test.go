@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"bits"
+	"bits/hresult"
 	"bits/internal/login"
 	"bits/internal/pki"
 	"bits/internal/transport"
@@ -159,5 +161,79 @@ func TestSecureProxyAtIPv6(t *testing.T) {
 				t.Errorf("%s, refused %q: the proxy has heard %s, the server %s", u, refused, atProxy.text(), atOrigin.text())
 			}
 		}
+	}
+}
+
+// Every answer of success makes a tunnel, whatever its headers say of a body, also after answers that go before it; every other one is an
+// error that names the proxy.
+func TestAnswersToCONNECT(t *testing.T) {
+	pair := pki.Root("root").Server([]string{"::1"})
+	origin := serve(t, pair, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "there") })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	via := &url.URL{Scheme: "http", User: url.UserPassword("ann", "s3cret"), Host: l.Addr().String()}
+	for head, want := range map[string]hresult.Code{
+		"HTTP/1.1 200 Connection established":                                          0,
+		"HTTP/1.0 200 OK":                                                              0,
+		"HTTP/1.1 200 OK\r\nContent-Length: 5":                                         0,
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked":                                0,
+		"HTTP/1.1 201 Created\r\nContent-Length: 0":                                    0,
+		"HTTP/1.1 204 No Content":                                                      0,
+		"HTTP/1.1 299 Whatever\r\nConnection: close":                                   0,
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK": 0,
+		"HTTP/1.1 101 Switching Protocols":                                             hresult.FromHTTPStatus(101),
+		"HTTP/1.1 302 Found\r\nLocation: https://login.test/\r\nContent-Length: 0":     hresult.FromHTTPStatus(302),
+		"HTTP/1.1 403 Forbidden\r\nContent-Length: 0":                                  hresult.FromHTTPStatus(403),
+		"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0":              hresult.FromHTTPStatus(407),
+		"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nsad":                     hresult.FromHTTPStatus(502),
+		"HTTP/1.1 503 Busy":                                                            hresult.FromHTTPStatus(503),
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello":                            hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE,
+		"SSH-2.0-OpenSSH_9.2":                                                          hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE,
+		"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 2<<20):                          hresult.ERROR_WINHTTP_HEADER_SIZE_OVERFLOW,
+	} {
+		go func() {
+			here, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer here.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(here)); err != nil {
+				return
+			}
+			if !strings.HasSuffix(head, "hello") && !strings.HasSuffix(head, "sad") {
+				head += "\r\n\r\n"
+			}
+			if _, err := io.WriteString(here, head); err != nil || want != 0 {
+				return
+			}
+			there, err := net.Dial("tcp", origin)
+			if err != nil {
+				return
+			}
+			defer there.Close()
+			go io.Copy(there, here)
+			io.Copy(here, there)
+		}()
+		tr := transport.New(context.Background(), transport.Config{
+			Origin: func(context.Context, string, tls.ConnectionState) error { return nil },
+			Route:  func(context.Context, *url.URL) ([]*url.URL, error) { return []*url.URL{via}, nil },
+		})
+		answer, err := (&http.Client{Transport: tr}).Get("https://" + origin + "/f")
+		got := hresult.Code(0)
+		if err != nil {
+			e := bits.AsError(transport.Error(err, "f"))
+			if got = e.Code; !strings.Contains(e.Message, "through the proxy http://"+via.Host) || strings.Contains(e.Message, "s3cret") || e.Context != bits.ContextRemoteFile {
+				t.Errorf("%.60q: %v", head, e)
+			}
+		} else {
+			answer.Body.Close()
+		}
+		if got != want {
+			t.Errorf("%.60q: %v, %v; want %v", head, got, err, want)
+		}
+		tr.Close()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	socks "golang.org/x/net/proxy"
@@ -41,10 +42,10 @@ func (e *viaError) Timeout() bool { return timeout(e.err) }
 // along tries the ways of a route until one can be used. What failed lately is tried after the others.
 // An answer of a proxy, and a certificate that cannot be trusted, are verdicts and no failures: they end it.
 func along[T any](ctx context.Context, t *Transport, route []*url.URL, try func(context.Context, *url.URL) (T, error)) (got T, err error) {
-	route = t.order(route)
+	route = t.failed.order(route)
 	for i, via := range route {
 		last := i == len(route)-1
-		if got, err = try(context.WithValue(ctx, hurried{}, !last), via); err == nil {
+		if got, err = try(context.WithValue(ctx, hurried{}, t.hurry(ctx, len(route)-i)), via); err == nil {
 			return got, nil
 		}
 		var verdict *bits.Error
@@ -53,23 +54,50 @@ func along[T any](ctx context.Context, t *Transport, route []*url.URL, try func(
 			return got, err
 		}
 		if via != nil {
-			t.mu.Lock()
-			t.failed[proxy.Name(via)] = time.Now()
-			t.mu.Unlock()
+			t.failed.add(via)
 		}
 	}
 	return got, err
 }
 
-// hurried is the key of a context that says whether a dial may take failoverTime only.
+// hurried is the key of a context that says how long a dial may take.
 type hurried struct{}
 
+// hurry is how long the first of so many ways may take for a connection: where time is short, each gets its share of it.
+func (t *Transport) hurry(ctx context.Context, ways int) time.Duration {
+	if ways == 1 {
+		return ConnectTime
+	}
+	most := failoverTime
+	for _, c := range []context.Context{ctx, t.ctx} {
+		if end, ok := c.Deadline(); ok {
+			most = min(most, time.Until(end)/time.Duration(ways))
+		}
+	}
+	return most
+}
+
+// Failed remembers the proxies that could not be reached, so that others are tried before them.
+type Failed struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+func (f *Failed) add(via *url.URL) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.at == nil {
+		f.at = map[string]time.Time{}
+	}
+	f.at[proxy.Name(via)] = time.Now()
+}
+
 // order puts what failed lately behind the rest.
-func (t *Transport) order(route []*url.URL) []*url.URL {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (f *Failed) order(route []*url.URL) []*url.URL {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	failed := func(via *url.URL) int {
-		if at, ok := t.failed[proxy.Name(via)]; ok && time.Since(at) < grudge {
+		if at, ok := f.at[proxy.Name(via)]; ok && time.Since(at) < grudge {
 			return 1
 		}
 		return 0
@@ -191,10 +219,10 @@ func (t *Transport) roundTripPlain(r *http.Request) (*http.Response, error) {
 
 // plainLogin sends a request for an http URL by one way, and logs in to the proxy on it.
 func (t *Transport) plainLogin(via *url.URL, r *http.Request) (*http.Response, error) {
-	if via == nil || proxy.SOCKS(via) || t.logins == nil {
+	if via == nil || proxy.SOCKS(via) {
 		return trip(t.plainVia(via), r)
 	}
-	answer, refused, err := t.logins(via).Do(r.Context(), r.Method, r.URL.String(), func(authorization string, _ bool) (*http.Response, error) {
+	answer, refused, err := t.answerer(via).Do(r.Context(), r.Method, r.URL.String(), func(authorization string, _ bool) (*http.Response, error) {
 		again := r.Clone(r.Context()) // a RoundTripper changes no request of others
 		if authorization != "" {
 			again.Header.Set("Proxy-Authorization", authorization)

@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -51,6 +52,7 @@ type Transport struct {
 	origin party
 	proxy  party
 	route  Route
+	failed *Failed
 	logins func(via *url.URL) Answerer
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	asked  sync.Map // who asks for a certificate of ours: asker to whether one was shown
@@ -64,7 +66,6 @@ type Transport struct {
 	mu     sync.Mutex
 	closed bool
 	plain  map[string]*http.Transport // for http, by the proxy
-	failed map[string]time.Time       // proxies that could not be reached, and when
 	conns  map[*tracked]bool
 	dials  sync.WaitGroup
 	asking int // dials that have no connection yet
@@ -79,7 +80,8 @@ type Config struct {
 
 	Certificate Certificate                                                                          // nil: none is shown to anybody
 	Share       func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) // for shares; nil: as a guest
-	Logins      func(via *url.URL) Answerer                                                          // answers a proxy that asks for a login; nil: nobody
+	Logins      func(via *url.URL) Answerer                                                          // answers a proxy that asks for a login; nil, or a nil one: nobody
+	Failed      *Failed                                                                              // what is known to several; nil: to this one alone
 }
 
 // Answerer sends a request with the authorizations that a proxy asks for, one after another, over the same connection.
@@ -94,12 +96,15 @@ type Route func(ctx context.Context, u *url.URL) ([]*url.URL, error)
 // New makes the Transport of a run.
 // Every connection ends with ctx at the latest.
 func New(ctx context.Context, c Config) *Transport {
-	t := &Transport{route: c.Route, logins: c.Logins, conns: map[*tracked]bool{}, plain: map[string]*http.Transport{}, failed: map[string]time.Time{}}
+	t := &Transport{route: c.Route, logins: c.Logins, conns: map[*tracked]bool{}, plain: map[string]*http.Transport{}, failed: c.Failed}
 	t.origin = party{verify: c.Origin, certificate: c.Certificate, needs: errCertificateNeeded}
 	t.proxy = party{verify: c.Proxy, needs: errProxyCertificateNeeded}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	if t.route == nil {
 		t.route = func(context.Context, *url.URL) ([]*url.URL, error) { return []*url.URL{nil}, nil }
+	}
+	if t.failed == nil {
+		t.failed = new(Failed)
 	}
 	if t.dialer = c.Dial; t.dialer == nil {
 		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
@@ -152,6 +157,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if answer, err = trip(&t.older, r); err != nil && alert(70)(err) {
 			err = tooNew(r.URL)
 		}
+	} else if by == &t.modern && err != nil && http1Required(err) && !hasBody(r) {
+		t.HTTP1(r.URL)
+		answer, err = trip(&t.http1, r)
 	}
 	if err != nil {
 		err = t.refusal(r.Context(), addr, err)
@@ -174,8 +182,23 @@ func trip(h *http.Transport, r *http.Request) (*http.Response, error) {
 		answer, err = h.RoundTrip(r)
 	} else if err == nil {
 		answer.Request = r
+		answer, err = oneLength(answer)
 	}
 	return answer, err
+}
+
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
+
+// oneLength refuses an answer that tells several lengths, or one that is no number. In HTTP/1.1 net/http does so, but in HTTP/2, where such
+// an answer is malformed too (RFC 9110, section 8.6; RFC 9113, section 8.1.1), it passes over them.
+func oneLength(a *http.Response) (*http.Response, error) {
+	for _, length := range a.Header["Content-Length"] {
+		if _, err := strconv.ParseUint(length, 10, 63); err != nil || length != a.Header["Content-Length"][0] {
+			a.Body.Close()
+			return nil, fmt.Errorf("bad Content-Length %q", a.Header["Content-Length"])
+		}
+	}
+	return a, nil
 }
 
 // Close ends every connection and waits until no dial and no handshake is under way.
@@ -216,8 +239,8 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	}
 	defer end()
 	most := ConnectTime
-	if others, _ := ctx.Value(hurried{}).(bool); others {
-		most = failoverTime
+	if hurry, ok := ctx.Value(hurried{}).(time.Duration); ok {
+		most = hurry
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()

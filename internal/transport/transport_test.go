@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +93,45 @@ func TestConnectTime(t *testing.T) {
 		_, err := (&http.Client{Transport: tr}).Get("http://origin.test/f")
 		if e := bits.AsError(Error(err, "x")); e.Code != hresult.ERROR_WINHTTP_TIMEOUT || e.Context != bits.ContextRemoteFile || time.Since(began) != ConnectTime {
 			t.Errorf("%v after %v", e, time.Since(began))
+		}
+	})
+}
+
+// Where time is short, a proxy that does not answer leaves a share of it to those after it; what is known of it others need not find out.
+func TestShareOfTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), 9*time.Second)
+		defer cancel()
+		var dialled []string
+		c := Config{
+			Route: func(context.Context, *url.URL) ([]*url.URL, error) {
+				return []*url.URL{{Scheme: "http", Host: "a.test"}, {Scheme: "http", Host: "b.test"}, {Scheme: "http", Host: "c.test"}}, nil
+			},
+			Dial: func(ctx context.Context, _, addr string) (net.Conn, error) {
+				dialled = append(dialled, addr)
+				if addr != "c.test:80" {
+					<-ctx.Done()
+					return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
+				}
+				here, there := net.Pipe()
+				go func() {
+					there.Read(make([]byte, 4<<10))
+					io.WriteString(there, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+				}()
+				return here, nil
+			},
+			Failed: new(Failed),
+		}
+		for _, want := range []time.Duration{6 * time.Second, 0} {
+			tr, began := New(ctx, c), time.Now()
+			answer, err := (&http.Client{Transport: tr}).Get("http://origin.test/f")
+			if err != nil || answer.StatusCode != http.StatusNotFound || time.Since(began) != want {
+				t.Errorf("%v, %v after %v", answer, err, time.Since(began))
+			}
+			tr.Close()
+		}
+		if got := strings.Join(dialled, " "); got != "a.test:80 b.test:80 c.test:80 c.test:80" {
+			t.Error(got)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -23,8 +24,8 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 	})
 	if err == nil && refused != nil {
 		err = refused
-	} else if err == nil && (answer.StatusCode != http.StatusOK || c.r.Buffered() > 0) {
-		err = bits.Errorf(hresult.FromHTTPStatus(answer.StatusCode), "cannot reach %s through the proxy %s: it answered %s", addr, proxy.Name(via), answer.Status).In(bits.ContextRemoteFile)
+	} else if err == nil {
+		err = c.refusal(answer)
 	}
 	if err != nil {
 		c.close()
@@ -34,11 +35,29 @@ func (t *Transport) tunnel(ctx context.Context, network string, via *url.URL, ad
 	return c.conn, nil
 }
 
-func (t *Transport) answerer(via *url.URL) Answerer {
-	if t.logins == nil {
-		return nobody{}
+// refusal is why an answer is no tunnel: any status of success makes one (RFC 9110, section 9.3.6), and nobody speaks in it before we do.
+func (c *connecting) refusal(answer *http.Response) error {
+	code, why := hresult.FromHTTPStatus(answer.StatusCode), "it answered "+answer.Status
+	switch {
+	case answer.StatusCode/100 == 3:
+		why += ", and where it sends us to is not the server"
+	case answer.StatusCode/100 != 2:
+	case c.r.Buffered() > 0:
+		code, why = hresult.ERROR_WINHTTP_INVALID_SERVER_RESPONSE, why+" with a page in the place of a tunnel"
+	default:
+		return nil
 	}
-	return t.logins(via)
+	return bits.Errorf(code, "cannot reach %s through the proxy %s: %s", c.addr, proxy.Name(c.via), why).In(bits.ContextRemoteFile).
+		WithHint("the proxy says so, and not the server; bits proxy explain URL --job JOB says why it is used")
+}
+
+func (t *Transport) answerer(via *url.URL) Answerer {
+	if t.logins != nil {
+		if a := t.logins(via); a != nil {
+			return a
+		}
+	}
+	return nobody{}
 }
 
 // nobody has no login.
@@ -106,7 +125,12 @@ func (c *connecting) send(ctx context.Context, authorization string) (*http.Resp
 	}
 	c.more.N = headerSize
 	answer, err := http.ReadResponse(c.r, request)
-	if err != nil {
+	for err == nil && answer.StatusCode/100 == 1 && answer.StatusCode != http.StatusSwitchingProtocols {
+		answer, err = http.ReadResponse(c.r, request) // one that goes before; all of them have the room of one
+	}
+	if err != nil && c.more.N <= 0 {
+		return nil, fmt.Errorf("server response headers exceeded %d bytes", headerSize) // as net/http says it
+	} else if err != nil {
 		return nil, c.t.demanded(proxy.Address(c.via), c.t.proxy, err)
 	}
 	c.last = answer

@@ -74,7 +74,7 @@ func TestRotation(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				path := s.Path("rotated-" + name)
-				job := create(t, s, &resource{}, bits.FileSpec{RemoteName: url, LocalName: path})
+				job := create(t, s, bits.FileSpec{RemoteName: url, LocalName: path})
 				for range 3 { // it is stopped in mid-file
 					time.Sleep(time.Duration(300+rand.IntN(500)) * time.Millisecond)
 					if s.Client.Suspend(ctx, job.ID) == nil {

@@ -136,7 +136,7 @@ func TestChangesWhileRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		rest, err := io.ReadAll(a.Body)
-		if !errors.Is(err, ErrChanged) || bytes.Contains(rest, []byte("b")) || len(rest) > 2*pieceSize {
+		if !errors.Is(err, ErrChanged) || bytes.Contains(rest, []byte("b")) || len(rest) > 2*mostLocal {
 			t.Errorf("%s: %d bytes, %v", what, len(rest), err)
 		}
 		a.Body.Close()

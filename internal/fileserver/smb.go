@@ -19,8 +19,12 @@ import (
 )
 
 // remote is a file of a share.
+//
+// Samba tells who has a file open the modification time from when it was opened, whatever other programs of its machine write meanwhile.
+// So after a reading the file is closed and opened anew before it is looked at.
 type remote struct {
-	*smb2.File
+	file    *smb2.File
+	read    bool // since it was opened
 	of      *shares
 	session *session
 	disarm  func() bool
@@ -29,7 +33,6 @@ type remote struct {
 
 // file opens a file of a share: smb://server[:port]/share/path. When the context ends, so does the session.
 func (s *shares) file(ctx context.Context, u *url.URL) (file, error) {
-	share, path, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
 	addr := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "445"))
 	for {
 		to, kept, err := s.take(ctx, u, addr)
@@ -37,7 +40,7 @@ func (s *shares) file(ctx context.Context, u *url.URL) (file, error) {
 			return nil, err
 		}
 		disarm := to.until(ctx, openTime)
-		f, err := to.open(share, path)
+		f, err := to.open(u)
 		inTime := disarm()
 		if cause := context.Cause(to.ctx); cause != nil {
 			err = cause
@@ -45,7 +48,7 @@ func (s *shares) file(ctx context.Context, u *url.URL) (file, error) {
 			err = cmp.Or(context.Cause(ctx), error(net.ErrClosed))
 		}
 		if err == nil {
-			r := &remote{File: f, of: s, session: to, url: u}
+			r := &remote{file: f, of: s, session: to, url: u}
 			r.disarm = context.AfterFunc(ctx, func() { to.end(context.Cause(ctx)) })
 			return r, nil
 		}
@@ -59,8 +62,9 @@ func (s *shares) file(ctx context.Context, u *url.URL) (file, error) {
 	}
 }
 
-// open opens a file, and no folder.
-func (to *session) open(share, path string) (*smb2.File, error) {
+// open opens a file.
+func (to *session) open(u *url.URL) (*smb2.File, error) {
+	share, path, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
 	mounted := to.shares[share]
 	if mounted == nil {
 		fresh, err := to.WithContext(to.ctx).Mount(share)
@@ -70,25 +74,13 @@ func (to *session) open(share, path string) (*smb2.File, error) {
 		mounted = fresh.WithContext(to.ctx)
 		to.shares[share] = mounted
 	}
-	f, err := mounted.Open(strings.ReplaceAll(path, "/", `\`))
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = &smb2.ResponseError{Code: statusFolder}
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return mounted.Open(strings.ReplaceAll(path, "/", `\`))
 }
 
 // Close closes the file, and gives the session back.
 func (r *remote) Close() error {
 	patience := time.AfterFunc(closeTime, func() { r.session.end(&silence{closeTime}) })
-	err := r.File.Close()
+	err := r.file.Close()
 	if inTime := patience.Stop(); !r.disarm() || !inTime || err != nil {
 		r.session.end(cmp.Or(err, error(net.ErrClosed)))
 		return err
@@ -98,14 +90,28 @@ func (r *remote) Close() error {
 }
 
 func (r *remote) ReadAt(p []byte, at int64) (int, error) {
-	n, err := r.File.ReadAt(p, at)
+	r.read = true
+	n, err := r.file.ReadAt(p, at)
 	return n, r.known(err)
 }
 
 func (r *remote) identify() (identity, error) {
-	info, err := r.Stat()
+	if r.read {
+		if err := r.file.Close(); err != nil {
+			return identity{}, r.known(err)
+		}
+		f, err := r.session.open(r.url)
+		if err != nil {
+			return identity{}, r.known(err)
+		}
+		r.file, r.read = f, false
+	}
+	info, err := r.file.Stat()
 	if err != nil {
 		return identity{}, r.known(err)
+	}
+	if info.IsDir() {
+		return identity{}, explain(&smb2.ResponseError{Code: statusFolder}, r.url, "")
 	}
 	s, ok := info.(*smb2.FileStat)
 	if !ok {
@@ -148,6 +154,7 @@ var codes = map[uint32]struct {
 	0xC000006E:   {hresult.ERROR_LOGON_FAILURE, "the account is restricted"},
 	0xC0000071:   {hresult.ERROR_LOGON_FAILURE, "the password has expired"},
 	0xC0000072:   {hresult.ERROR_LOGON_FAILURE, "the account is disabled"},
+	0xC00000B5:   {hresult.ERROR_WINHTTP_TIMEOUT, "the server has waited for its disk for too long"},
 	statusFolder: {hresult.E_ACCESSDENIED, "it is a folder"},
 	0xC00000BE:   {hresult.ERROR_BAD_NETPATH, "the server was not found"},
 	0xC00000C9:   {hresult.ERROR_NETNAME_DELETED, "the connection to the share is gone"},
@@ -193,6 +200,8 @@ func explain(err error, u *url.URL, as string) error {
 		return fault(hresult.ERROR_FILE_NOT_FOUND, "it is not there")
 	case errors.Is(err, fs.ErrPermission):
 		return fault(hresult.E_ACCESSDENIED, "the server does not let this user read it")
+	case errors.Is(err, smb2.ErrRequestNotAccepted):
+		return fault(hresult.ERROR_NETNAME_DELETED, "the server has as many connections as it takes")
 	case errors.As(err, &broken):
 		return fault(hresult.ERROR_NETNAME_DELETED, broken.Message)
 	}

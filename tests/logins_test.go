@@ -238,7 +238,7 @@ func TestKeyring(t *testing.T) {
 	bitstest.Must(t, os.MkdirAll(home, 0o700))
 	script := `
 printf '\n' | ` + daemon + ` --unlock --components=secrets >/dev/null 2>&1 || { echo UNAVAILABLE; exit 0; }
-echo ` + planted + ` | "$BITS" login --user joe --password-file - ` + url + ` || { echo UNAVAILABLE; exit 0; }
+echo ` + planted + ` | "$BITS" login --user joe ` + url + ` || { echo UNAVAILABLE; exit 0; }
 "$BITS" get --keyring -o ` + home + `/f ` + url + `/f || exit 1
 "$BITS" logout ` + url + ` || exit 2
 "$BITS" get --keyring -o ` + home + `/g ` + url + `/f && exit 3

@@ -30,7 +30,8 @@ func (a app) loginCommand() *cobra.Command {
 	var user, file string
 	cmd := &cobra.Command{
 		Use: "login URL", Short: "Keep the login of a server or proxy in the keyring",
-		Long: `Keep the login of a server or proxy in the keyring of this session. bits get --keyring uses it, when that one asks for a login; for
+		Long: `Keep the login of a server or proxy in the keyring of this session. The password is asked for; if standard input is no terminal, it is its
+first line. bits get --keyring uses it, when that one asks for a login; for
 proxies the property use_stored_credentials does.`,
 		Example: "  bits login --user joe https://example.com",
 		Args:    console.Arguments(cobra.ExactArgs(1)),
@@ -42,7 +43,10 @@ proxies the property use_stored_credentials does.`,
 			if user == "" {
 				return console.Usagef("bits login needs --user NAME")
 			}
-			password, err := a.Password(fmt.Sprintf("Password of %s at %s: ", user, login.Origin(at)), file)
+			if file == "" && !a.Terminal() {
+				file = "-"
+			}
+			password, err := a.Password(cmd.Context(), fmt.Sprintf("Password of %s at %s: ", user, login.Origin(at)), file)
 			if err != nil {
 				return err
 			}

@@ -3,12 +3,14 @@ package cli
 import (
 	"fmt"
 	"net/url"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"bits"
 	"bits/hresult"
 	"bits/internal/console"
+	"bits/internal/keyring"
 	"bits/internal/login"
 )
 
@@ -21,9 +23,12 @@ func origin(text string) (*url.URL, error) {
 	return u, nil
 }
 
+// session is the environment of the session in which this command runs.
+func session() map[string]string { return bits.Environment(os.LookupEnv) }
+
 // unavailable is an error of the keyring.
 func unavailable(err error) error {
-	return bits.Errorf(hresult.E_FAIL, "%w", err).WithHint("run it in a session with a keyring that is unlocked")
+	return bits.Errorf(hresult.E_FAIL, "%w", err).WithHint(keyring.Hint)
 }
 
 func (a app) loginCommand() *cobra.Command {
@@ -50,7 +55,7 @@ proxies the property use_stored_credentials does.`,
 			if err != nil {
 				return err
 			}
-			if err := login.Store(cmd.Context(), at, user, password); err != nil {
+			if err := keyring.Set(cmd.Context(), session(), login.Origin(at), keyring.Login{User: user, Password: password}); err != nil {
 				return unavailable(err)
 			}
 			a.Note("The keyring has the login of %s. bits get --keyring uses it.", login.Origin(at))
@@ -71,7 +76,7 @@ func (a app) logoutCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			there, err := login.Forget(cmd.Context(), at)
+			there, err := keyring.Delete(cmd.Context(), session(), login.Origin(at))
 			if err != nil {
 				return unavailable(err)
 			}

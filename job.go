@@ -195,12 +195,12 @@ type Secrets struct {
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 }
 
-// environment lists the variables that a job takes from its creator: trust, certificates of his, proxies and tickets.
+// environment lists the variables that a job takes from its creator: trust, certificates of his, proxies, tickets and keyring.
 // The environment of the service itself decides nothing.
 var environment = []string{
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CONFIG_HOME",
 	"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
-	"KRB5CCNAME", "KRB5_CONFIG", "KRB5_CLIENT_KTNAME",
+	"KRB5CCNAME", "KRB5_CONFIG", "KRB5_CLIENT_KTNAME", "DBUS_SESSION_BUS_ADDRESS",
 }
 
 // Environment returns the variables that a job takes from its creator, with the values that lookup finds.

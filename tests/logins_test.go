@@ -238,15 +238,22 @@ func TestKeyring(t *testing.T) {
 	bitstest.Must(t, os.MkdirAll(home, 0o700))
 	script := `
 printf '\n' | ` + daemon + ` --unlock --components=secrets >/dev/null 2>&1 || { echo UNAVAILABLE; exit 0; }
-echo ` + planted + ` | "$BITS" login --user joe --password-file - ` + url + ` || { echo UNAVAILABLE; exit 0; }
+echo ` + planted + ` | "$BITS" login --user joe ` + url + ` || { echo UNAVAILABLE; exit 0; }
 "$BITS" get --keyring -o ` + home + `/f ` + url + `/f || exit 1
 "$BITS" logout ` + url + ` || exit 2
 "$BITS" get --keyring -o ` + home + `/g ` + url + `/f && exit 3
 exit 0`
-	self := program.Command(dir)
+	// The service is started outside of the session, and knows nothing of it.
+	self := program.Command(dir, "list")
+	self.Env = append(self.Env, "DBUS_SESSION_BUS_ADDRESS=", "XDG_RUNTIME_DIR="+dir)
+	out, err := self.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Cleanup(func() { program.Command(dir, "api", "POST", "/v1/system/stop").Run() })
 	cmd := exec.Command(session, "--", "sh", "-c", script)
 	cmd.Env = append(self.Env, "BITS="+self.Path, "HOME="+home, "XDG_DATA_HOME="+home, "XDG_RUNTIME_DIR="+home, "XDG_CACHE_HOME="+home)
-	out, err := cmd.CombinedOutput()
+	out, err = cmd.CombinedOutput()
 	if strings.Contains(string(out), "UNAVAILABLE") {
 		t.Skipf("there is no keyring here: %s", out)
 	}

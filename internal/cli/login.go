@@ -3,12 +3,14 @@ package cli
 import (
 	"fmt"
 	"net/url"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"bits"
 	"bits/hresult"
 	"bits/internal/console"
+	"bits/internal/keyring"
 	"bits/internal/login"
 )
 
@@ -21,16 +23,20 @@ func origin(text string) (*url.URL, error) {
 	return u, nil
 }
 
+// session is the environment of the session in which this command runs.
+func session() map[string]string { return bits.Environment(os.LookupEnv) }
+
 // unavailable is an error of the keyring.
 func unavailable(err error) error {
-	return bits.Errorf(hresult.E_FAIL, "%w", err).WithHint("run it in a session with a keyring that is unlocked")
+	return bits.Errorf(hresult.E_FAIL, "%w", err).WithHint(keyring.Hint)
 }
 
 func (a app) loginCommand() *cobra.Command {
 	var user, file string
 	cmd := &cobra.Command{
 		Use: "login URL", Short: "Keep the login of a server or proxy in the keyring",
-		Long: `Keep the login of a server or proxy in the keyring of this session. bits get --keyring uses it, when that one asks for a login; for
+		Long: `Keep the login of a server or proxy in the keyring of this session. The password is asked for; if standard input is no terminal, it is its
+first line. bits get --keyring uses it, when that one asks for a login; for
 proxies the property use_stored_credentials does.`,
 		Example: "  bits login --user joe https://example.com",
 		Args:    console.Arguments(cobra.ExactArgs(1)),
@@ -42,11 +48,14 @@ proxies the property use_stored_credentials does.`,
 			if user == "" {
 				return console.Usagef("bits login needs --user NAME")
 			}
-			password, err := a.Password(fmt.Sprintf("Password of %s at %s: ", user, login.Origin(at)), file)
+			if file == "" && !a.Terminal() {
+				file = "-"
+			}
+			password, err := a.Password(cmd.Context(), fmt.Sprintf("Password of %s at %s: ", user, login.Origin(at)), file)
 			if err != nil {
 				return err
 			}
-			if err := login.Store(cmd.Context(), at, user, password); err != nil {
+			if err := keyring.Set(cmd.Context(), session(), login.Origin(at), keyring.Login{User: user, Password: password}); err != nil {
 				return unavailable(err)
 			}
 			a.Note("The keyring has the login of %s. bits get --keyring uses it.", login.Origin(at))
@@ -67,7 +76,7 @@ func (a app) logoutCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			there, err := login.Forget(cmd.Context(), at)
+			there, err := keyring.Delete(cmd.Context(), session(), login.Origin(at))
 			if err != nil {
 				return unavailable(err)
 			}

@@ -1,6 +1,7 @@
 package get
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 
@@ -19,7 +20,7 @@ func (c *certificate) register(f *pflag.FlagSet) {
 	f.StringVar(&c.password, "cert-password-file", "", "`FILE` whose first line is the password of the key")
 }
 
-func (c *certificate) properties(_ *console.App, values map[string]any) error {
+func (c *certificate) properties(_ context.Context, _ *console.App, values map[string]any) error {
 	if c.file == "" {
 		if c.key != "" || c.password != "" {
 			return console.Usagef("--key and --cert-password-file go with --cert")

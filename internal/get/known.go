@@ -41,7 +41,7 @@ func (k *known) register(f *pflag.FlagSet) {
 	f.StringVar(&k.location, "location", "", "`COUNTRY`, such as de, whose mirrors in a metalink go first among equals")
 }
 
-func (k *known) properties(*console.App, map[string]any) error { return nil }
+func (k *known) properties(context.Context, *console.App, map[string]any) error { return nil }
 
 // read reads the metalink and the list of digests, and returns what the metalink adds to the targets.
 func (k *known) read(ctx context.Context, f *fetch) (more []targets.Target, err error) {
@@ -79,7 +79,7 @@ func (f *fetch) find(ctx context.Context, c targets.Command) (wanted []targets.T
 		wanted, err = c.Find()
 	}
 	if err == nil {
-		f.properties, err = properties(f.App, f.options)
+		f.properties, err = properties(ctx, f.App, f.options)
 	}
 	if err == nil {
 		c.More, err = k.read(ctx, f)

@@ -1,6 +1,7 @@
 package get
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,7 +9,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"bits"
+	"bits/hresult"
 	"bits/internal/console"
+	"bits/internal/progress"
 )
 
 // logins are the flags that say who the user is, to servers and proxies that ask.
@@ -32,11 +35,11 @@ func (l *logins) register(f *pflag.FlagSet) {
 	f.BoolVar(&l.keyring, "keyring", false, "use the logins in the keyring: see bits login")
 }
 
-func (l *logins) properties(a *console.App, values map[string]any) error {
+func (l *logins) properties(ctx context.Context, a *console.App, values map[string]any) error {
 	for _, who := range []struct {
-		target           bits.AuthTarget
-		what, user, file string
-	}{{bits.AuthServer, "--user", l.user, l.passwordFile}, {bits.AuthProxy, "--proxy-user", l.proxyUser, l.proxyPasswordFile}} {
+		target                 bits.AuthTarget
+		what, user, flag, file string
+	}{{bits.AuthServer, "--user", l.user, "--password-file", l.passwordFile}, {bits.AuthProxy, "--proxy-user", l.proxyUser, "--proxy-password-file", l.proxyPasswordFile}} {
 		if who.user == "" {
 			if who.file != "" {
 				return console.Usagef("a password needs a name: %s", who.what)
@@ -51,7 +54,11 @@ func (l *logins) properties(a *console.App, values map[string]any) error {
 		case ok:
 			a.Note("bits: other users can see command lines, and %s has a password; leave it out, and it is asked for", who.what)
 		default:
-			if password, err = a.Password("Password of "+name+": ", who.file); err != nil {
+			if who.file == "" && !a.Terminal() {
+				return console.Usage{Err: bits.Errorf(hresult.E_INVALIDARG, "cannot ask for the password of %s: standard input is no terminal", progress.Clean(name)).
+					WithHint("%s FILE has it, or %[1]s - for standard input; or docs/logins.md: .netrc, or the keyring of bits login", who.flag)}
+			}
+			if password, err = a.Password(ctx, "Password of "+progress.Clean(name)+": ", who.file); err != nil {
 				return err
 			}
 		}

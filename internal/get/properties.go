@@ -1,6 +1,7 @@
 package get
 
 import (
+	"context"
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +18,7 @@ import (
 )
 
 // properties makes the properties of the jobs from the flags.
-func properties(a *console.App, o options) (map[string]bits.RawMessage, error) {
+func properties(ctx context.Context, a *console.App, o options) (map[string]bits.RawMessage, error) {
 	values := map[string]any{
 		"auto_complete": true,
 		"no_replace":    !o.force,
@@ -44,7 +45,7 @@ func properties(a *console.App, o options) (map[string]bits.RawMessage, error) {
 		values["give_up_after"] = bits.Seconds(o.giveUp / time.Second)
 	}
 	for _, g := range o.groups {
-		if err := g.properties(a, values); err != nil {
+		if err := g.properties(ctx, a, values); err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package get
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,7 @@ func (p *proxies) register(f *pflag.FlagSet) {
 	f.BoolVar(&p.detect, "proxy-auto", false, "search the network for such a script (WPAD)")
 }
 
-func (p *proxies) properties(a *console.App, values map[string]any) error {
+func (p *proxies) properties(_ context.Context, a *console.App, values map[string]any) error {
 	var s bits.ProxySettings
 	n := 0
 	empty := p.flags.Changed("proxy") && p.list == "" // as in curl

@@ -1,6 +1,7 @@
 package get
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -14,7 +15,7 @@ import (
 // group is a set of flags of one subject, which become properties of the jobs.
 type group interface {
 	register(*pflag.FlagSet)
-	properties(a *console.App, values map[string]any) error
+	properties(ctx context.Context, a *console.App, values map[string]any) error
 }
 
 // subject is what the help shows under one title.

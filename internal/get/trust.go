@@ -1,6 +1,7 @@
 package get
 
 import (
+	"context"
 	"os"
 
 	"github.com/spf13/pflag"
@@ -16,7 +17,7 @@ func (t *trust) register(f *pflag.FlagSet) {
 	f.StringVar(&t.cacert, "cacert", "", "PEM `FILE` of the only authorities to trust")
 }
 
-func (t *trust) properties(_ *console.App, values map[string]any) error {
+func (t *trust) properties(_ context.Context, _ *console.App, values map[string]any) error {
 	if t.cacert == "" {
 		return nil
 	}

@@ -19,7 +19,8 @@ import (
 func Run(ctx context.Context, config daemon.Config, log string, ready func()) (err error) {
 	// What a job trusts, and its proxies, come from its creator; the environment of the service decides nothing.
 	for name := range bits.Environment(os.LookupEnv) {
-		if name != "XDG_CONFIG_HOME" { // where the programs are that its own user has registered
+		// Where the programs are that its own user has registered, and what they need to show him something.
+		if name != "XDG_CONFIG_HOME" && name != "DBUS_SESSION_BUS_ADDRESS" {
 			os.Unsetenv(name)
 		}
 	}

@@ -214,3 +214,27 @@ func file(name string) (string, error) {
 	}
 	return path, nil
 }
+
+var errLate = errors.New("no answer came in time")
+
+// inTime asks what knows no context. The error is errLate if the answer does not come.
+func inTime[T any](ctx context.Context, most time.Duration, ask func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	got := make(chan result, 1)
+	go func() {
+		value, err := ask()
+		got <- result{value, err}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	select {
+	case r := <-got:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, errLate
+	}
+}

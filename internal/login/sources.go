@@ -2,18 +2,16 @@ package login
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
 	"strings"
-	"time"
-
-	"github.com/zalando/go-keyring"
 
 	"bits"
+	"bits/internal/ipc"
+	"bits/internal/keyring"
 )
 
 // find returns the logins that there are for a scheme at a server or proxy, and why there are not more.
@@ -56,11 +54,11 @@ func (l *Login) find(ctx context.Context, target bits.AuthTarget, at *url.URL, s
 	}
 	stored := target == bits.AuthProxy && l.Stored == bits.AuthProxy
 	if l.Sources.Keyring || stored {
-		id, err := fromKeyring(ctx, Origin(at))
+		kept, err := l.keyring(ctx, Origin(at))
 		if err != nil && !stored {
 			notes = append(notes, err.Error())
-		} else if id != nil {
-			found = append(found, *id)
+		} else if kept != nil {
+			found = append(found, Identity{User: kept.User, Password: kept.Password, from: "the keyring"})
 		}
 	}
 	if stored && s.as == bits.Negotiate {
@@ -90,82 +88,10 @@ func (l *Login) bearer(target bits.AuthTarget, at *url.URL) ([]Identity, []strin
 	return []Identity{{Token: token, from: "the token file"}}, nil
 }
 
-// keyringTime is how long the keyring is waited for: it may ask its user something.
-const keyringTime = 10 * time.Second
-
-// service is the name under which the keyring holds our logins.
-const service = "bits"
-
-type entry struct {
-	User     string `json:"user"`
-	Password string `json:"password"`
-}
-
-var errLate = errors.New("no answer came in time")
-
-// inTime asks what knows no context. The error is errLate if the answer does not come.
-func inTime[T any](ctx context.Context, most time.Duration, ask func() (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
+// keyring asks that of the session which made the job. It must be the service's own user's: a service of all users has none of others.
+func (l *Login) keyring(ctx context.Context, origin string) (*keyring.Login, error) {
+	if l.Owner != ipc.Self().Owner {
+		return nil, fmt.Errorf("cannot read the keyring of %s: this service is that of %s", l.Owner, ipc.Self().Owner)
 	}
-	got := make(chan result, 1)
-	go func() {
-		value, err := ask()
-		got <- result{value, err}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	select {
-	case r := <-got:
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		return none, errLate
-	}
-}
-
-// ring asks the keyring.
-func ring[T any](ctx context.Context, what string, ask func() (T, error)) (T, error) {
-	value, err := inTime(ctx, keyringTime, ask)
-	switch {
-	case errors.Is(err, errLate):
-		err = fmt.Errorf("cannot %s the keyring: it has not answered for %s", what, keyringTime)
-	case err != nil:
-		err = fmt.Errorf("cannot %s the keyring: %w", what, err)
-	}
-	return value, err
-}
-
-func fromKeyring(ctx context.Context, origin string) (*Identity, error) {
-	text, err := ring(ctx, "read", func() (string, error) { return keyring.Get(service, origin) })
-	if errors.Is(err, keyring.ErrNotFound) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	var e entry
-	if err := json.Unmarshal([]byte(text), &e); err != nil {
-		return nil, errors.New("cannot read the keyring: its entry is not one of bits")
-	}
-	return &Identity{User: e.User, Password: e.Password, from: "the keyring"}, nil
-}
-
-// Store puts the login of a server or proxy into the keyring of the session.
-func Store(ctx context.Context, at *url.URL, user, password string) error {
-	text, err := json.Marshal(entry{user, password})
-	if err != nil {
-		return err
-	}
-	_, err = ring(ctx, "write to", func() (any, error) { return nil, keyring.Set(service, Origin(at), string(text)) })
-	return err
-}
-
-// Forget removes the login of a server or proxy from the keyring of the session, and reports whether there was one.
-func Forget(ctx context.Context, at *url.URL) (bool, error) {
-	_, err := ring(ctx, "change", func() (any, error) { return nil, keyring.Delete(service, Origin(at)) })
-	if errors.Is(err, keyring.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	return keyring.Get(ctx, l.Environment, origin)
 }

@@ -20,6 +20,7 @@ import (
 	"bits"
 	"bits/client"
 	"bits/client/bitstest"
+	"bits/internal/digest"
 	"bits/internal/pki"
 	"bits/internal/program"
 	"bits/internal/wire"
@@ -65,20 +66,13 @@ func BenchmarkDownload(b *testing.B) {
 	n.Start()
 	authority := filepath.Join(n.Dir, "root.pem")
 	bitstest.Must(b, os.WriteFile(authority, root.PEM(), 0o600))
-	// Written in pieces: the peak of a child counts from that of this process.
-	f, err := os.Create(filepath.Join(n.Dir, "www", "file"))
-	bitstest.Must(b, err)
-	for i := range size() >> 20 {
-		_, err := f.Write(bitstest.Content(byte(i), 1<<20))
-		bitstest.Must(b, err)
-	}
-	bitstest.Must(b, f.Close())
+	fill(b, n, nil)
 	for name, url := range map[string]string{"HTTP": fmt.Sprintf("http://localhost:%d/file", port), "HTTPS": fmt.Sprintf("https://localhost:%d/file", secure)} {
 		b.Run(name, func(b *testing.B) {
 			var theirs, ours []cost
 			for b.Loop() {
 				theirs = append(theirs, byCurl(b, curl, sync, authority, url))
-				ours = append(ours, byBits(b, root, url))
+				ours = append(ours, byBits(b, root, bits.FileSpec{RemoteName: url}))
 			}
 			wall := func(c cost) time.Duration { return c.wall }
 			cpu := func(c cost) time.Duration { return c.cpu }
@@ -93,6 +87,48 @@ func BenchmarkDownload(b *testing.B) {
 	}
 }
 
+// fill writes the file that is moved, in pieces: the peak of a child counts from that of this process. The digests see it too.
+func fill(b *testing.B, n *program.Nginx, sums *digest.Running) {
+	f, err := os.Create(filepath.Join(n.Dir, "www", "file"))
+	bitstest.Must(b, err)
+	for i := range size() >> 20 {
+		piece := bitstest.Content(byte(i), 1<<20)
+		if sums != nil {
+			sums.Pass(piece, int64(i)<<20)
+		}
+		_, err := f.Write(piece)
+		bitstest.Must(b, err)
+	}
+	bitstest.Must(b, f.Close())
+}
+
+// BenchmarkDigest moves the same file without a digest and with each of these, in turn: what a checksum costs, as a ratio.
+func BenchmarkDigest(b *testing.B) {
+	port := program.Port(b)
+	n := program.StartNginx(b, port, fmt.Sprintf("server { listen 127.0.0.1:%d; }", port))
+	names := []string{"sha256", "sha512", "blake3"}
+	sums := digest.Run(names, nil, 0)
+	fill(b, n, sums)
+	want, all := sums.Sums(int64(size())), map[string][]cost{}
+	for b.Loop() {
+		for _, name := range append([]string{""}, names...) {
+			file := bits.FileSpec{RemoteName: fmt.Sprintf("http://localhost:%d/file", port)}
+			if name != "" {
+				file.Digests = map[string]string{name: want[name]}
+			}
+			all[name] = append(all[name], byBits(b, pki.Root("root"), file))
+		}
+	}
+	wall := func(c cost) time.Duration { return c.wall }
+	cpu := func(c cost) time.Duration { return c.cpu }
+	b.ReportMetric(median(all[""], wall).Seconds(), "plain-s")
+	for _, name := range names {
+		b.ReportMetric(float64(median(all[name], wall))/float64(median(all[""], wall)), name+"-wall-ratio")
+		b.ReportMetric(float64(median(all[name], cpu))/float64(median(all[""], cpu)), name+"-cpu-ratio")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
 func byCurl(b *testing.B, curl, sync, authority, url string) cost {
 	dir := program.Dir(b)
 	defer os.RemoveAll(dir)
@@ -105,7 +141,7 @@ func byCurl(b *testing.B, curl, sync, authority, url string) cost {
 }
 
 // byBits measures the service, from Create to the end of Complete.
-func byBits(b *testing.B, root *pki.Pair, url string) cost {
+func byBits(b *testing.B, root *pki.Pair, file bits.FileSpec) cost {
 	ctx, dir := context.Background(), program.Dir(b)
 	defer os.RemoveAll(dir)
 	daemon := program.Command(dir, "daemon")
@@ -117,9 +153,10 @@ func byBits(b *testing.B, root *pki.Pair, url string) cost {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	file.LocalName = filepath.Join(dir, "file")
 	began := time.Now()
 	job, err := c.Create(ctx, bits.Spec{
-		Files:      []bits.FileSpec{{RemoteName: url, LocalName: filepath.Join(dir, "file")}},
+		Files:      []bits.FileSpec{file},
 		Properties: map[string]bits.RawMessage{"auto_complete": bits.RawMessage("true"), "roots": bitstest.JSON(string(root.PEM()))}, Resume: true,
 	})
 	bitstest.Must(b, err)

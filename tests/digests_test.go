@@ -6,8 +6,11 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"bits"
@@ -83,6 +86,56 @@ func TestMirrorsOfNginx(t *testing.T) {
 				t.Errorf("dropped %v, blended %v, from %q", f.Dropped, f.Blended, f.Source)
 			}
 		})
+	}
+}
+
+// A file that two answers have made wrong comes once more, and no kill makes it twice: the service is killed between the decision and the
+// answer, and then the file is cut and put together wrong again.
+func TestFreshStartSurvivesKill(t *testing.T) {
+	s, o := bitstest.Start(t, bitstest.Process), bitstest.NewOrigin(t)
+	good := bitstest.Content(7, 300_000)
+	bad := bytes.Clone(good)
+	bad[len(bad)-1] ^= 1
+	var mu sync.Mutex
+	var asked []string
+	third := make(chan struct{})
+	o.Page("/f", func(w http.ResponseWriter, r *http.Request) { // it tells nothing of its version
+		mu.Lock()
+		asked = append(asked, strings.TrimPrefix(r.Header.Get("Range"), "bytes="))
+		n := len(asked)
+		mu.Unlock()
+		if n == 3 {
+			close(third)
+			<-r.Context().Done()
+			return
+		}
+		from := 0
+		fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(bad)-1, len(bad)))
+		w.Header().Set("Content-Length", fmt.Sprint(len(bad)-from))
+		w.WriteHeader(http.StatusPartialContent)
+		if from > 0 {
+			w.Write(bad[from:])
+			return
+		}
+		w.Write(bad[:200_000])
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	job := s.NewJob(map[string]any{"backoff": map[string]any{"first": 1, "max": 1, "jitter": 0}})
+	bitstest.Must(t, s.Add(ctx, job.ID, bits.FileSpec{RemoteName: o.Plain + "/f", LocalName: s.Path("f"), Content: bits.Content{Digests: map[string]string{"sha256": sum(good)}}}), s.Resume(ctx, job.ID))
+	<-third
+	s.Kill()
+	s.Restart()
+	now := s.Await(job.ID, bits.StateError)
+	if now.Error.Code != hresult.BG_E_VALIDATION_FAILED || len(now.Files[0].Done) > 0 {
+		t.Errorf("%+v, %v", now.Error, now.Files[0].Done)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	seam := fmt.Sprintf("%d-", 200_000-64<<10)
+	if want := []string{"0-", seam, "0-", "0-", seam}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
 	}
 }
 

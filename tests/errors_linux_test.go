@@ -189,6 +189,13 @@ func (d *disk) Write(ctx context.Context, f fs.FileHandle, data []byte, off int6
 	return f.(fs.FileWriter).Write(ctx, data, off)
 }
 
+func (d *disk) Read(ctx context.Context, f fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	if e := d.refuse("read"); e != 0 {
+		return nil, e
+	}
+	return f.(fs.FileReader).Read(ctx, dest, off)
+}
+
 func (d *disk) Allocate(ctx context.Context, f fs.FileHandle, off, size uint64, mode uint32) syscall.Errno {
 	if e := d.refuse("allocate"); e != 0 {
 		return e

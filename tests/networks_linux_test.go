@@ -22,6 +22,7 @@ import (
 	"bits/client/bitstest"
 	"bits/hresult"
 	"bits/internal/program"
+	"bits/internal/wire"
 )
 
 // lan is a network of two machines: this process, whose service is to fetch, and a namespace with an origin, at the other end of cables.
@@ -285,6 +286,35 @@ func TestNetworks(t *testing.T) {
 			bitstest.Must(l.t, os.WriteFile("/etc/resolv.conf", []byte(resolver("192.0.20.2")), 0))
 			l.arrives(patient, 10*time.Second)
 		},
+		// A real name server, which is a DHCP server too, and the resolver of the system: the script is found, fetched, run, and obeyed.
+		"WPAD by DNS": func(l *lan) {
+			bitstest.Must(l.t, os.WriteFile("/etc/resolv.conf", []byte("search sub.corp.example.test\n"+resolver("192.0.20.2")), 0))
+			l.dnsmasq("--local=/test/", "--address=/wpad.corp.example.test/192.0.20.2", "--address=/files.example.test/192.0.20.2", "--dhcp-range=192.0.20.50,192.0.20.60,1h")
+			p := new(proxy)
+			server := &http.Server{Handler: p}
+			l.do(func() {
+				listener, err := net.Listen("tcp", "192.0.20.2:3128")
+				bitstest.Must(l.t, err)
+				go server.Serve(listener)
+			})
+			l.t.Cleanup(func() { server.Close() })
+			l.File("/a", content)
+			l.File("/wpad.dat", []byte(`function FindProxyForURL(url, host) { return dnsResolve(host) == "192.0.20.2" ? "PROXY 192.0.20.2:3128" : "DIRECT" }`))
+			job := l.NewJob(map[string]any{"proxy_settings": bits.ProxySettings{Usage: bits.ProxyAutodetect}}, "http://files.example.test/a")
+			bitstest.Must(l.t, l.Resume(ctx, job.ID))
+			l.arrives(job, 10*time.Second)
+			if n := p.plain.Load(); n == 0 || !slices.Contains(l.Seen(), "GET /wpad.dat ") {
+				l.t.Errorf("%d requests came through the proxy; of all %q", n, l.Seen())
+			}
+			var would wire.Route
+			bitstest.Must(l.t, l.Do(ctx, "POST", "/proxy", wire.Explain{URL: "http://files.example.test/a", ProxySettings: bits.ProxySettings{Usage: bits.ProxyAutodetect}}, &would))
+			why := strings.Join(would.Why, "\n")
+			for _, note := range []string{"DHCP names no script", "DNS has no wpad.sub.corp.example.test", "DNS has wpad.corp.example.test", "the script http://wpad.corp.example.test/wpad.dat answers \"PROXY 192.0.20.2:3128\""} {
+				if !strings.Contains(why, note) {
+					l.t.Errorf("%q is not in %s", note, why)
+				}
+			}
+		},
 		"packets are lost": func(l *lan) {
 			for i, on := range []func(...string){l.near, l.far} {
 				on("nft add table inet lossy", "nft add chain inet lossy in { type filter hook input priority 0 ; }", "nft add rule inet lossy in numgen random mod 100 < 5 counter drop")
@@ -317,6 +347,21 @@ func TestNetworks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// dnsmasq starts a dnsmasq at the other end, and waits until it answers.
+func (l *lan) dnsmasq(args ...string) {
+	l.t.Helper()
+	cmd := exec.Command(program.Need(l.t, "dnsmasq"), append([]string{"-k", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--user=root", "--pid-file=", "--leasefile-ro", "--interface=far0", "--bind-interfaces"}, args...)...)
+	l.do(func() { bitstest.Must(l.t, cmd.Start()) })
+	l.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if c, err := net.Dial("tcp", "192.0.20.2:53"); err == nil {
+			c.Close()
+			return
+		}
+	}
+	l.t.Fatal("dnsmasq does not answer")
 }
 
 // names is a name server at an address of the other end, where every name is 192.0.20.2.

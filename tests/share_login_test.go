@@ -3,13 +3,19 @@
 package tests
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/cloudsoda/go-smb2"
 
 	"bits"
 	"bits/client/bitstest"
@@ -24,8 +30,13 @@ func TestShareLogin(t *testing.T) {
 	port := program.Port(t)
 	m := program.StartSamba(t, port, "secret")
 	m.File("f", []byte("hello"))
+	// As if it was never read since it was written: smbd makes up its time of creation, which changes with the first reading.
+	old := time.Now().Add(-2 * time.Hour)
+	bitstest.Must(t, os.Chtimes(filepath.Join(m.Dir, "www", "f"), old, old.Add(time.Hour)))
 	for password, want := range map[string]hresult.Code{"secret": hresult.S_OK, "wrong": hresult.ERROR_LOGON_FAILURE} {
-		s := fileserver.New(fileserver.Config{Dial: new(net.Dialer).DialContext, Login: func(string) (string, string) { return "root", password }})
+		s := fileserver.New(fileserver.Config{Dial: new(net.Dialer).DialContext, Login: func(context.Context, *url.URL, bool) (*fileserver.Login, error) {
+			return &fileserver.Login{Initiator: &smb2.NTLMInitiator{User: "root", Password: password}}, nil
+		}})
 		r, err := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("smb://127.0.0.1:%d/closed/f", port), nil)
 		bitstest.Must(t, err)
 		answer, err := s.RoundTrip(r)

@@ -15,8 +15,8 @@ import (
 // origin reads the address of a server or proxy.
 func origin(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, console.Usagef("%q is not the address of a server or proxy, such as https://example.com", text)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "smb" {
+		return nil, console.Usagef("%q is not the address of a server or proxy, such as https://example.com or smb://server", text)
 	}
 	return u, nil
 }

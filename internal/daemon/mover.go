@@ -14,6 +14,7 @@ import (
 	"bits/hresult"
 	"bits/internal/access"
 	"bits/internal/certcheck"
+	"bits/internal/fileserver"
 	"bits/internal/joblog"
 	"bits/internal/layout"
 	"bits/internal/login"
@@ -63,8 +64,8 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		Logins: func(via *url.URL) transport.Answerer { return heard{logins.Proxy(via), run, number} },
 	}
 	rules := rulesOf(job, m.crls)
-	var lists lists
-	lists, connections.Proxy = listsOf(rules, run, number, connections)
+	lists, ofProxies := listsOf(rules, run, number, connections)
+	connections.Proxy = ofProxies
 	connections.Origin = logged(run, number, func(ctx context.Context, endpoint string, cs tls.ConnectionState) (string, error) {
 		p, err := rules()
 		if err != nil {
@@ -78,12 +79,12 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 		return j.by, err
 	})
 	connections.Certificate = certificates(run, job)
-	connections.Login = func(host string) (user, password string) {
-		user, password, err := logins.Share(host)
-		if err != nil {
-			run.Log(joblog.Connect, number(), "logs in to the share as a guest: %v", err)
+	connections.Share = func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) {
+		shown, err := logins.Share(ctx, server, kerberos)
+		if err == nil {
+			run.Log(joblog.Connect, number(), "logs in to %s: %s", server.Host, shown.As)
 		}
-		return user, password
+		return shown, err
 	}
 	t := transport.New(ctx, connections)
 	defer t.Close()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
@@ -51,6 +52,38 @@ func TestListsEndInTime(t *testing.T) {
 			}
 			cancel()
 		}
+	}
+}
+
+// A list that begins, and does not go on, ends in time too, and one that nobody reads leaves no connection.
+func TestListThatStalls(t *testing.T) {
+	gone := make(chan bool, 2)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("begun"))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		gone <- true
+	}))
+	defer server.Close()
+	of, _ := listsOf(rulesOf(&bits.Job{}, certcheck.NewCRLCache(t.TempDir())), new(lines), func() int { return -1 }, transport.Config{})
+	for _, reads := range []bool{true, false} {
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := of.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reads {
+			if _, err := io.ReadAll(answer.Body); err == nil {
+				t.Error("it has come")
+			}
+		}
+		answer.Body.Close()
+		<-gone
+		cancel()
 	}
 }
 

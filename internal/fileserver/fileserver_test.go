@@ -17,8 +17,8 @@ import (
 	"bits/hresult"
 )
 
-func server(t *testing.T, login func(string) (string, string)) *Server {
-	s := New(Config{Dial: new(net.Dialer).DialContext, Login: login})
+func server(t *testing.T) *Server {
+	s := New(Config{Dial: new(net.Dialer).DialContext})
 	t.Cleanup(s.Close)
 	return s
 }
@@ -61,7 +61,7 @@ func read(t *testing.T, a *http.Response, err error) []byte {
 }
 
 func TestLocal(t *testing.T) {
-	dir, s := t.TempDir(), server(t, nil)
+	dir, s := t.TempDir(), server(t)
 	data := bytes.Repeat([]byte("0123456789"), 300_000)
 	path := filepath.Join(dir, "a b")
 	aged(t, path, data)
@@ -125,7 +125,7 @@ func TestChangesWhileRead(t *testing.T) {
 		},
 		"cut": func(path string) error { return os.Truncate(path, 5<<20) },
 	} {
-		path, s := filepath.Join(t.TempDir(), "f"), server(t, nil)
+		path, s := filepath.Join(t.TempDir(), "f"), server(t)
 		aged(t, path, bytes.Repeat([]byte("a"), 10<<20))
 		a, err := ask(t, s, "GET", "file://"+filepath.ToSlash(path))
 		if err != nil {
@@ -136,7 +136,7 @@ func TestChangesWhileRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		rest, err := io.ReadAll(a.Body)
-		if !errors.Is(err, ErrChanged) || bytes.Contains(rest, []byte("b")) || len(rest) > 2*pieceSize {
+		if !errors.Is(err, ErrChanged) || bytes.Contains(rest, []byte("b")) || len(rest) > 2*mostLocal {
 			t.Errorf("%s: %d bytes, %v", what, len(rest), err)
 		}
 		a.Body.Close()

@@ -2,6 +2,7 @@ package fileserver
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -14,7 +15,29 @@ import (
 )
 
 // local is a file of this machine.
-type local struct{ *os.File }
+type local struct {
+	*os.File
+	url *url.URL
+}
+
+func (l local) ReadAt(p []byte, at int64) (int, error) {
+	n, err := l.File.ReadAt(p, at)
+	return n, l.known(err)
+}
+
+// known explains an error in mid-file.
+func (l local) known(err error) error {
+	var cause syscall.Errno
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return err
+	case errors.Is(err, syscall.ETIMEDOUT):
+		return bits.Errorf(hresult.ERROR_SEM_TIMEOUT, "cannot fetch %s: the disk does not answer", l.url).In(bits.ContextRemoteFile)
+	case errors.As(err, &cause):
+		err = cause // without the path
+	}
+	return bits.Errorf(hresult.ERROR_READ_FAULT, "cannot fetch %s: it cannot be read: %w", l.url, err).In(bits.ContextRemoteFile)
+}
 
 // openLocal opens a regular file; a pipe or a device does not keep us waiting, and is not touched.
 func openLocal(u *url.URL) (file, error) {
@@ -45,7 +68,7 @@ func openLocal(u *url.URL) (file, error) {
 	}
 	switch {
 	case err == nil:
-		return local{f}, nil
+		return local{f, u}, nil
 	case errors.Is(err, fs.ErrNotExist):
 		if _, err := os.Stat(filepath.Dir(path)); err != nil {
 			return nil, refuse(hresult.ERROR_PATH_NOT_FOUND, "the folder is not there").(*bits.Error).WithHint("check the name")
@@ -62,7 +85,7 @@ func openLocal(u *url.URL) (file, error) {
 func (l local) identify() (identity, error) {
 	info, err := l.Stat()
 	if err != nil {
-		return identity{}, err
+		return identity{}, l.known(err)
 	}
 	return identityOf(l.File, info)
 }

@@ -18,7 +18,7 @@ func TestNoFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{pipe, "/dev/zero", "/dev/tty"} {
-		if _, err := ask(t, server(t, nil), "GET", "file://"+path); bits.AsError(err).Code != hresult.E_ACCESSDENIED {
+		if _, err := ask(t, server(t), "GET", "file://"+path); bits.AsError(err).Code != hresult.E_ACCESSDENIED {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

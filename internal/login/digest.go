@@ -45,13 +45,7 @@ type digestLogin struct {
 	count int
 }
 
-func beginDigest(_ *Login, c Challenge, id Identity) (conversation, error) {
-	if rank, _ := algorithm(c); rank < 0 {
-		return nil, fmt.Errorf("the algorithm %q of Digest is unknown", c.Params["algorithm"])
-	}
-	if qop := qops(c); len(qop) > 0 && qop[0] != "auth" {
-		return nil, fmt.Errorf("the quality of protection %q of Digest is unknown", c.Params["qop"])
-	}
+func beginDigest(_ *Login, _ Challenge, id Identity) (conversation, error) {
 	return &digestLogin{id: id}, nil
 }
 
@@ -68,8 +62,14 @@ func qops(c Challenge) (all []string) {
 }
 
 func (l *digestLogin) next(_ context.Context, c Challenge, d demand) (string, error) {
-	nonce, count := l.use(c.Params["nonce"])
 	rank, session := algorithm(c)
+	if rank < 0 {
+		return "", fmt.Errorf("the algorithm %q of Digest is unknown", c.Params["algorithm"])
+	}
+	if qop := qops(c); len(qop) > 0 && qop[0] != "auth" {
+		return "", fmt.Errorf("the quality of protection %q of Digest is unknown", c.Params["qop"])
+	}
+	nonce, count := l.use(c.Params["nonce"])
 	a := algorithms[rank]
 	challenge := &digest.Challenge{
 		Realm: c.Params["realm"], Nonce: nonce, Opaque: c.Params["opaque"], Algorithm: a.name, QOP: qops(c),

@@ -44,26 +44,23 @@ func (n *negotiateLogin) next(ctx context.Context, _ Challenge, d demand) (strin
 		return "", errors.New("it wants more than one leg of Negotiate")
 	}
 	n.done = true
-	type result struct {
-		token []byte
-		err   error
+	token, err := kerberos(ctx, func() ([]byte, error) { return n.token(d) })
+	if err != nil {
+		return "", err
 	}
-	got := make(chan result, 1) // the library knows no context
-	go func() {
-		token, err := n.token(d)
-		got <- result{token, err}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, kdcTime)
-	defer cancel()
-	select {
-	case r := <-got:
-		if r.err != nil {
-			return "", fmt.Errorf("no ticket of Kerberos: %s", tidy(r.err))
-		}
-		return "Negotiate " + base64.StdEncoding.EncodeToString(r.token), nil
-	case <-ctx.Done():
-		return "", fmt.Errorf("no ticket of Kerberos came for %s", kdcTime)
+	return "Negotiate " + base64.StdEncoding.EncodeToString(token), nil
+}
+
+// kerberos asks for a ticket.
+func kerberos[T any](ctx context.Context, ask func() (T, error)) (T, error) {
+	ticket, err := inTime(ctx, kdcTime, ask)
+	switch {
+	case errors.Is(err, errLate):
+		err = fmt.Errorf("no ticket of Kerberos came for %s", kdcTime)
+	case err != nil:
+		err = fmt.Errorf("no ticket of Kerberos: %s", tidy(err))
 	}
+	return ticket, err
 }
 
 // tidy takes the first cause out of the chains of the library.
@@ -76,7 +73,7 @@ func tidy(err error) string {
 }
 
 func (n *negotiateLogin) token(d demand) ([]byte, error) {
-	c, err := n.client()
+	c, err := n.l.kerberos(n.id)
 	if err != nil {
 		return nil, err
 	}
@@ -113,30 +110,30 @@ func (n *negotiateLogin) token(d demand) ([]byte, error) {
 	return token.Marshal()
 }
 
-// client logs in to the KDC with what there is: name and password; the owner's ticket cache; his keytab.
-func (n *negotiateLogin) client() (*client.Client, error) {
-	conf, err := config.Load(cmp.Or(n.l.Environment["KRB5_CONFIG"], "/etc/krb5.conf"))
+// kerberos logs in to the KDC with what there is: name and password; the owner's ticket cache; his keytab.
+func (l *Login) kerberos(id Identity) (*client.Client, error) {
+	conf, err := config.Load(cmp.Or(l.Environment["KRB5_CONFIG"], "/etc/krb5.conf"))
 	var unsupported config.UnsupportedDirective
 	if err != nil && !errors.As(err, &unsupported) {
 		return nil, fmt.Errorf("cannot read krb5.conf: %w", err)
 	}
 	settings := client.DisablePAFXFAST(true) // Active Directory does not speak it
-	if !n.id.Implicit {
-		user, realm := n.id.User, conf.LibDefaults.DefaultRealm
+	if !id.Implicit {
+		user, realm := id.User, conf.LibDefaults.DefaultRealm
 		if domain, name, ok := strings.Cut(user, `\`); ok {
 			user, realm = name, strings.ToUpper(domain)
 		} else if i := strings.LastIndexByte(user, '@'); i >= 0 {
 			user, realm = user[:i], user[i+1:]
 		}
-		return n.l.tickets(n.id.fingerprint(), func() *client.Client {
-			return client.NewWithPassword(user, realm, n.id.Password, conf, settings)
+		return l.tickets(id.fingerprint(), func() *client.Client {
+			return client.NewWithPassword(user, realm, id.Password, conf, settings)
 		}), nil
 	}
-	c, fault := n.cached(conf, settings)
+	c, fault := l.cached(conf, settings)
 	if fault == nil {
 		return c, nil
 	}
-	if name := n.l.Environment["KRB5_CLIENT_KTNAME"]; name != "" {
+	if name := l.Environment["KRB5_CLIENT_KTNAME"]; name != "" {
 		path, err := file(name)
 		if err != nil {
 			return nil, err
@@ -149,7 +146,7 @@ func (n *negotiateLogin) client() (*client.Client, error) {
 			return nil, fmt.Errorf("the keytab %s is empty", path)
 		}
 		p := kt.Entries[0].Principal
-		return n.l.tickets("keytab", func() *client.Client {
+		return l.tickets("keytab", func() *client.Client {
 			return client.NewWithKeytab(strings.Join(p.Components, "/"), p.Realm, kt, conf, settings)
 		}), nil
 	}
@@ -182,10 +179,10 @@ func (l *Login) Close() {
 }
 
 // cached takes the tickets of the owner's cache.
-func (n *negotiateLogin) cached(conf *config.Config, settings func(*client.Settings)) (*client.Client, error) {
-	name := n.l.Environment["KRB5CCNAME"]
+func (l *Login) cached(conf *config.Config, settings func(*client.Settings)) (*client.Client, error) {
+	name := l.Environment["KRB5CCNAME"]
 	if name == "" {
-		_, uid, _ := strings.Cut(n.l.Owner, ":")
+		_, uid, _ := strings.Cut(l.Owner, ":")
 		name = "/tmp/krb5cc_" + uid
 	}
 	path, err := file(name)

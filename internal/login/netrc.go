@@ -39,19 +39,6 @@ func fromNetrc(path, host string) (*Identity, error) {
 	return id, nil
 }
 
-// Share is the login for a server of shares, from the file .netrc: no user where there is none. The error says why it cannot be read.
-func (l *Login) Share(host string) (user, password string, err error) {
-	if l.Sources.Netrc == "" {
-		return "", "", nil
-	}
-	id, err := fromNetrc(l.Sources.Netrc, host)
-	if err != nil || id == nil {
-		return "", "", err
-	}
-	l.found(*id)
-	return id.User, id.Password, nil
-}
-
 // netrc reads machine, default, login, password, account and macdef; the first entry of the host counts, else the default.
 // A word may stand in double quotes, with a backslash before what is meant literally.
 func netrc(text, host string) *Identity {

@@ -23,7 +23,7 @@ type ntlmLogin struct {
 
 func beginNTLM(_ *Login, _ Challenge, id Identity) (conversation, error) {
 	if id.Implicit {
-		return nil, errors.New("NTLM needs a name and a password: this system keeps none of the session")
+		return nil, errImplicit
 	}
 	return &ntlmLogin{id: id}, nil
 }

@@ -168,6 +168,8 @@ func (a *attempt) next(ctx context.Context, challenges []Challenge, d demand, ht
 			now.challenge = challenges[i]
 			if text, err := now.next(ctx, challenges[i], d); err == nil {
 				return text, false
+			} else {
+				a.note(now.scheme, err)
 			}
 		}
 		a.reject(now)

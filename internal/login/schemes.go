@@ -5,7 +5,10 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
+	"net/url"
 	"strings"
+
+	"github.com/cloudsoda/go-smb2"
 
 	"bits"
 )
@@ -39,12 +42,13 @@ type scheme struct {
 	bound  bool            // to the connection, which must be of HTTP/1.1
 	repeat bool            // later requests may have an authorization without a new challenge
 	begin  func(l *Login, c Challenge, id Identity) (conversation, error)
+	share  func(ctx context.Context, l *Login, server *url.URL, id Identity) (smb2.Initiator, error) // for servers of shares; nil: not there
 }
 
 // schemes are those that we speak, the strongest first. Passport is none of them: it is stored, and never offered.
 var schemes = []scheme{
-	{name: "negotiate", title: "Negotiate", as: bits.Negotiate, begin: beginNegotiate},
-	{name: "ntlm", title: "NTLM", as: bits.NTLM, bound: true, begin: beginNTLM},
+	{name: "negotiate", title: "Negotiate", as: bits.Negotiate, begin: beginNegotiate, share: shareNegotiate},
+	{name: "ntlm", title: "NTLM", as: bits.NTLM, bound: true, begin: beginNTLM, share: shareNTLM},
 	{name: "digest", title: "Digest", as: bits.Digest, repeat: true, begin: beginDigest},
 	{name: "bearer", title: "Bearer", repeat: true, begin: beginBearer},
 	{name: "basic", title: "Basic", as: bits.Basic, repeat: true, begin: beginBasic},

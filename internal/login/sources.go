@@ -101,8 +101,10 @@ type entry struct {
 	Password string `json:"password"`
 }
 
-// inTime asks the keyring, which knows no context.
-func inTime[T any](ctx context.Context, what string, ask func() (T, error)) (T, error) {
+var errLate = errors.New("no answer came in time")
+
+// inTime asks what knows no context. The error is errLate if the answer does not come.
+func inTime[T any](ctx context.Context, most time.Duration, ask func() (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -112,22 +114,31 @@ func inTime[T any](ctx context.Context, what string, ask func() (T, error)) (T, 
 		value, err := ask()
 		got <- result{value, err}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, keyringTime)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	select {
 	case r := <-got:
-		if r.err != nil {
-			r.err = fmt.Errorf("cannot %s the keyring: %w", what, r.err)
-		}
 		return r.value, r.err
 	case <-ctx.Done():
 		var none T
-		return none, fmt.Errorf("cannot %s the keyring: it has not answered for %s", what, keyringTime)
+		return none, errLate
 	}
 }
 
+// ring asks the keyring.
+func ring[T any](ctx context.Context, what string, ask func() (T, error)) (T, error) {
+	value, err := inTime(ctx, keyringTime, ask)
+	switch {
+	case errors.Is(err, errLate):
+		err = fmt.Errorf("cannot %s the keyring: it has not answered for %s", what, keyringTime)
+	case err != nil:
+		err = fmt.Errorf("cannot %s the keyring: %w", what, err)
+	}
+	return value, err
+}
+
 func fromKeyring(ctx context.Context, origin string) (*Identity, error) {
-	text, err := inTime(ctx, "read", func() (string, error) { return keyring.Get(service, origin) })
+	text, err := ring(ctx, "read", func() (string, error) { return keyring.Get(service, origin) })
 	if errors.Is(err, keyring.ErrNotFound) {
 		return nil, nil
 	} else if err != nil {
@@ -146,13 +157,13 @@ func Store(ctx context.Context, at *url.URL, user, password string) error {
 	if err != nil {
 		return err
 	}
-	_, err = inTime(ctx, "write to", func() (any, error) { return nil, keyring.Set(service, Origin(at), string(text)) })
+	_, err = ring(ctx, "write to", func() (any, error) { return nil, keyring.Set(service, Origin(at), string(text)) })
 	return err
 }
 
 // Forget removes the login of a server or proxy from the keyring of the session, and reports whether there was one.
 func Forget(ctx context.Context, at *url.URL) (bool, error) {
-	_, err := inTime(ctx, "change", func() (any, error) { return nil, keyring.Delete(service, Origin(at)) })
+	_, err := ring(ctx, "change", func() (any, error) { return nil, keyring.Delete(service, Origin(at)) })
 	if errors.Is(err, keyring.ErrNotFound) {
 		return false, nil
 	}

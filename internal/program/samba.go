@@ -12,8 +12,9 @@ import (
 // Samba is an smbd: the share "open" for guests, and "closed" for a user; both are its folder www.
 type Samba struct{ WebServer }
 
-// StartSamba starts an smbd at a port, with a user of a name and a password, who is the account that runs the test.
-func StartSamba(t testing.TB, port int, password string) *Samba {
+// StartSamba starts an smbd at a port, with a user of a name and a password, who is the account that runs the test. Lines of its
+// configuration may be added.
+func StartSamba(t testing.TB, port int, password string, lines ...string) *Samba {
 	t.Helper()
 	s := &Samba{newWebServer(t, port)}
 	program, tool := Need(t, "smbd"), Need(t, "smbpasswd")
@@ -38,13 +39,14 @@ cache directory = %[1]s/tmp
 private dir = %[1]s/private
 passdb backend = smbpasswd:%[1]s/private/passwd
 ncalrpc dir = %[1]s/tmp/nc
+%[3]s
 [open]
 path = %[1]s/www
 guest ok = yes
 [closed]
 path = %[1]s/www
 valid users = root
-`, s.Dir, port), 0o644))
+`, s.Dir, port, strings.Join(lines, "\n")), 0o644))
 	add := exec.Command(tool, "-c", conf, "-s", "-a", "root")
 	add.Stdin = strings.NewReader(password + "\n" + password + "\n")
 	if out, err := add.CombinedOutput(); err != nil {

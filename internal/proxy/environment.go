@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpproxy"
@@ -75,14 +76,15 @@ func excluded(list string, u *url.URL) (rule string, found bool) {
 	if direct("") {
 		return "", true
 	}
-	for _, rule := range entries(list) {
-		plain := strings.TrimSuffix(strings.TrimPrefix(rule, "."), ".")
-		if strings.HasPrefix(plain, "[") && strings.HasSuffix(plain, "]") {
-			plain = plain[1 : len(plain)-1]
-		}
-		if direct(plain) {
-			return rule, true
+	rules := entries(list)
+	plain := make([]string, len(rules))
+	for i, rule := range rules {
+		if plain[i] = strings.TrimSuffix(strings.TrimPrefix(rule, "."), "."); strings.HasPrefix(rule, "[") && strings.HasSuffix(rule, "]") {
+			plain[i] = rule[1 : len(rule)-1]
 		}
 	}
-	return "", false
+	if !direct(strings.Join(plain, ",")) {
+		return "", false
+	}
+	return rules[slices.IndexFunc(plain, direct)], true
 }

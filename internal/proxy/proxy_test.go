@@ -163,6 +163,9 @@ func TestResult(t *testing.T) {
 		"": "DIRECT", " ; ": "DIRECT", "DIRECT": "DIRECT", "direct;": "DIRECT",
 		"PROXY p:1": "http://p:1", "proxy p": "http://p:80", "HTTP p:1;HTTPS q:2; SOCKS s;SOCKS5 t:3;DIRECT": "http://p:1 https://q:2 socks5h://s:1080 socks5h://t:3 DIRECT",
 		"SOCKS4 a:1; PROXY [::1]:2": "http://[::1]:2", "QUIC a:1; DIRECT": "DIRECT",
+		"PROXY a; DIRECT": "http://a:80 DIRECT", "\tPROXY\ta:1 ;\r\n https [fd00::1] ;direct ; ": "http://a:1 https://[fd00::1]:443 DIRECT", "SOCKS5 a:65535": "socks5h://a:65535", "PROXY a:1; PROXY a:1": "http://a:1 http://a:1",
+		strings.Repeat("PROXY a;", maxRoute): strings.TrimSuffix(strings.Repeat("http://a:80 ", maxRoute), " "), strings.Repeat("DIRECT;", maxRoute+1): "",
+		"SOCKS5 a:0": "", "PROXY a:1/x": "", "PROXY a:1?x": "", "PROXY *:1": "", "HTTPS": "", "PROXY a:1, DIRECT": "", "DIRECT, PROXY a:1": "", "null": "", "undefined": "",
 		"SOCKS4 a:1": "", "PROXY": "", "PROXY a b": "", "PROXY a:b": "", "DIRECT x": "", "PROXY http://a:1": "", "PROXY u:p@a:1": "", "nonsense": "",
 	} {
 		route, err := ParseResult(text)
@@ -193,6 +196,13 @@ func FuzzParsers(f *testing.F) {
 		}
 		if route, err := ParseResult(text); err == nil {
 			check(route)
+		}
+		for _, environment := range []map[string]string{{"http_proxy": text}, {"all_proxy": "p", "no_proxy": text}} {
+			c, err := FromEnvironment(environment)(context.Background(), &url.URL{Scheme: "http", Host: "a.test"})
+			if e := (*bits.Error)(nil); err != nil && !errors.As(err, &e) || err == nil && len(c.Route) != 1 {
+				t.Errorf("%q: %v, %v", environment, c, err)
+			}
+			check(c.Route)
 		}
 		find, err := FromLists(text, text, map[string]string{text: text})
 		if err == nil {

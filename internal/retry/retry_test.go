@@ -53,3 +53,17 @@ func TestAfter(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a server says, it is a time that is left alone, and no more than a number can say.
+func FuzzAfter(f *testing.F) {
+	f.Add("120", "")
+	f.Add("Mon, 02 Nov 2026 10:02:00 GMT", "Mon, 02 Nov 2026 09:00:00 GMT")
+	f.Add("Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT")
+	f.Fuzz(func(t *testing.T, value, date string) {
+		after := After(value, date, time.Date(2026, 11, 2, 10, 0, 0, 500, time.UTC))
+		job := &bits.Job{Error: &bits.JobError{RetryAfter: after}}
+		if d := Delay(job); d < 0 || d > maxAfter || after > 0 && d < min(after.Duration(), maxAfter) {
+			t.Errorf("%q, %q: %d s, waits %v", value, date, after, d)
+		}
+	})
+}

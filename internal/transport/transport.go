@@ -78,10 +78,10 @@ type Config struct {
 	Route  Route                                                             // nil: no proxies at all
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's
 
-	Certificate Certificate                               // nil: none is shown to anybody
-	Login       func(host string) (user, password string) // for shares; nil: as a guest
-	Logins      func(via *url.URL) Answerer               // answers a proxy that asks for a login; nil, or a nil one: nobody
-	Failed      *Failed                                   // what is known to several; nil: to this one alone
+	Certificate Certificate                                                                          // nil: none is shown to anybody
+	Share       func(ctx context.Context, server *url.URL, kerberos bool) (*fileserver.Login, error) // for shares; nil: as a guest
+	Logins      func(via *url.URL) Answerer                                                          // answers a proxy that asks for a login; nil, or a nil one: nobody
+	Failed      *Failed                                                                              // what is known to several; nil: to this one alone
 }
 
 // Answerer sends a request with the authorizations that a proxy asks for, one after another, over the same connection.
@@ -109,7 +109,7 @@ func New(ctx context.Context, c Config) *Transport {
 	if t.dialer = c.Dial; t.dialer == nil {
 		t.dialer = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
 	}
-	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Login})
+	t.files = fileserver.New(fileserver.Config{Dial: t.dial, Login: c.Share})
 	t.speak(&t.modern, 0, "h2", "http/1.1")
 	t.modern.ForceAttemptHTTP2 = true
 	// No larger frames than all servers send: lighttpd (1.4.69) that is told to send slowly falls silent when it may make larger ones.
@@ -360,7 +360,11 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, with 
 	endpoint := certcheck.Endpoint(host, port)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	patience := time.AfterFunc(HandshakeTime, func() { cancel(errHandshakeTime) })
+	most := HandshakeTime
+	if hurry, ok := ctx.Value(hurried{}).(time.Duration); ok { // with a proxy, and there are others
+		most = min(most, hurry)
+	}
+	patience := time.AfterFunc(most, func() { cancel(&timeoutError{"the TLS handshake took longer than " + most.String()}) })
 	defer patience.Stop()
 	secure := tls.Client(&buffered{Conn: conn, r: bufio.NewReaderSize(conn, readSize)}, &tls.Config{
 		ServerName: host,
@@ -370,14 +374,14 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, with 
 
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			patience.Stop()
-			defer patience.Reset(HandshakeTime)
+			defer patience.Reset(most)
 			return t.show(ctx, addr, endpoint, with)
 		},
 		Renegotiation:      tls.RenegotiateOnceAsClient, // the certificate of the server must stay the same in it
 		InsecureSkipVerify: true,                        // VerifyConnection does it, for every connection and in full
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			patience.Stop()
-			defer patience.Reset(HandshakeTime)
+			defer patience.Reset(most)
 			return with.verify(ctx, endpoint, cs)
 		},
 	})
@@ -392,8 +396,6 @@ func (t *Transport) shake(ctx context.Context, conn net.Conn, addr string, with 
 }
 
 var errOffline = errors.New("this machine has no network")
-
-var errHandshakeTime error = &timeoutError{"the TLS handshake took longer than " + HandshakeTime.String()}
 
 // timeoutError is a net.Error that is a timeout.
 type timeoutError struct{ text string }

@@ -81,9 +81,17 @@ func informOn(ctx context.Context, link net.Interface, n *net.IPNet) (string, er
 		if err != nil {
 			return "", nil // nobody has answered
 		}
-		answer, err := dhcpv4.FromBytes(buffer[:size])
-		if err == nil && answer.TransactionID == question.TransactionID && answer.MessageType() == dhcpv4.MessageTypeAck {
-			return string(answer.Options.Get(option)), nil
+		if said, ok := named(buffer[:size], question.TransactionID); ok {
+			return said, nil
 		}
 	}
+}
+
+// named is what an answer to a question names; not ok: it is none.
+func named(answer []byte, to dhcpv4.TransactionID) (said string, ok bool) {
+	a, err := dhcpv4.FromBytes(answer)
+	if err != nil || a.TransactionID != to || a.MessageType() != dhcpv4.MessageTypeAck {
+		return "", false
+	}
+	return string(a.Options.Get(option)), true
 }

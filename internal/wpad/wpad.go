@@ -79,7 +79,7 @@ func Names(domains []string) (names []string) {
 	for _, d := range domains {
 		d = strings.ToLower(strings.Trim(d, ". "))
 		registered, err := publicsuffix.EffectiveTLDPlusOne(d)
-		if err != nil || len(d) > 240 {
+		if err != nil || len(d) > 240 || strings.ContainsFunc(d, noName) {
 			continue
 		}
 		for len(d) >= len(registered) {
@@ -90,6 +90,11 @@ func Names(domains []string) (names []string) {
 		}
 	}
 	return names
+}
+
+// noName reports whether a character cannot be in a name: in a URL it could end the name too early.
+func noName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
 }
 
 // domains are those of the machine's own name, and of its resolver.

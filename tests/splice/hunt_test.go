@@ -135,7 +135,7 @@ func ours(t *testing.T, o *origin, dir string, seed uint64) []bool {
 				case !mine:
 				case j.State == bits.StateTransientError:
 					s.Client.Resume(ctx, j.ID) // it may have ended its wait
-				case bad && o.all[n].kind.known != nothing:
+				case bad && (o.all[n].kind.known != nothing || o.all[n].kind.late):
 					s.Client.Resume(ctx, j.ID) // the server had not come to that version yet
 				case j.State == bits.StateAcknowledged, j.State == bits.StateError:
 					done[n] = j.State == bits.StateAcknowledged

@@ -34,7 +34,8 @@ type kind struct {
 	known   known  // of the last version
 	mirrors []kind // each says the same of versions as the first, but for what it has of its own
 	stray   bool   // a mirror: it has another version than its own server ever has
-	lies    bool   // what it tells of its content may be wrong for ever: then no file is the right answer too
+	late    bool   // what it tells of its content may be wrong for a while
+	lies    bool   // or for ever: then no file is the right answer too
 }
 
 // known is what we are told of the last version of a file.
@@ -116,7 +117,7 @@ var kinds = []kind{
 	{name: "Repr-Digest", digest: reprDigest},
 	{name: "Content-Digest, If-Range ignored", digest: contentDigest, ranges: deaf},
 	{name: "Repr-Digest of the first version, all else lies", digest: staleDigest, etag: same, date: fixed, ranges: deaf, partial: true, lies: true},
-	{name: "Repr-Digest that is late, strong ETag", digest: lateDigest, etag: numbered, date: dated, lies: true},
+	{name: "Repr-Digest that is late, strong ETag", digest: lateDigest, etag: numbered, date: dated, late: true},
 	{name: "nothing; with the digests of pieces", ranges: deaf, known: pieces},
 	{name: "all lies, only the middle changes; with the digests of pieces", etag: same, date: fixed, partial: true, known: pieces},
 	{name: "strong ETag; mirrors", etag: numbered, date: dated, mirrors: []kind{{stray: true, etag: numbered, date: dated}, {date: dated}}},

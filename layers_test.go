@@ -1,6 +1,7 @@
 package bits_test
 
 import (
+	"bytes"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -127,6 +128,29 @@ func TestLayers(t *testing.T) {
 			}
 		}
 		follow(name)
+	}
+}
+
+// The picture in docs/architecture.md is of these layers, from the top down.
+func TestLayersAreDrawn(t *testing.T) {
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ = bytes.Cut(text, []byte("## The layers"))
+	drawn := strings.Split(strings.TrimSpace(string(bytes.SplitN(text, []byte("```"), 3)[1])), "\n")
+	slices.Reverse(drawn)
+	if len(drawn) != len(layers) {
+		t.Fatalf("%d layers are drawn, and there are %d", len(drawn), len(layers))
+	}
+	for i, row := range layers {
+		var want []string
+		for _, p := range row {
+			want = append(want, strings.TrimPrefix(strings.TrimPrefix(p, "bits/"), "internal/"))
+		}
+		if got := strings.Fields(drawn[i]); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+			t.Errorf("a layer is drawn as %v, and is %v", got, want)
+		}
 	}
 }
 

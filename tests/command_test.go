@@ -68,14 +68,6 @@ func (p *process) create(properties map[string]any, url string) *bits.Job {
 	return job
 }
 
-// until waits for what f returns to be true.
-func until(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	if !program.Until(f) {
-		t.Fatalf("waited in vain: %s", what)
-	}
-}
-
 func (p *process) taken(id string) bool {
 	job, err := p.Job(ctx, id)
 	return err == nil && job.Notice != nil && job.Notice.Taken

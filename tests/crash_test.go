@@ -26,6 +26,14 @@ func kills() int {
 	return 10
 }
 
+// until waits for what f returns to be true.
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	if !program.Until(f) {
+		t.Fatalf("waited in vain: %s", what)
+	}
+}
+
 // victim is a process that is killed and started again.
 type victim struct {
 	t     *testing.T

@@ -71,5 +71,13 @@ func TestShareLoginOfNetrc(t *testing.T) {
 			t.Errorf("the log tells the password: %s", text)
 		}
 	}
+	// And so does bits get, with a name and a password of its own.
+	cmd := program.Command(t.TempDir(), "get", "--quiet", "--user", "root", "--password-file", write(t, s.Path("password"), planted), "-o", s.Path("got"), fmt.Sprintf("smb://127.0.0.1:%d/closed/f", port))
+	cmd.Env = append(cmd.Env, s.Env()...)
+	out, err := cmd.CombinedOutput()
+	if text, rerr := os.ReadFile(s.Path("got")); err != nil || string(text) != "hello" {
+		t.Errorf("%v, %q, %v: %s", err, text, rerr, out)
+	}
+	bitstest.Must(t, os.Remove(s.Path("password")))
 	nowhere(t, s)
 }

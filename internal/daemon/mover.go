@@ -89,6 +89,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	})
 	logins := login.Of(job)
 	logins.Found = run.Hide
+	logins.Warn = func(text string) { run.Log(joblog.Connect, number(), "%s", text) }
 	defer logins.Close()
 	t := transport.New(ctx, transport.Config{
 		Origin: origin, Proxy: outer, Route: route, Certificate: certificates(run, job),

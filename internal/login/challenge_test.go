@@ -64,11 +64,34 @@ func TestNetrc(t *testing.T) {
 		{"login u password p", "a", ""},
 	} {
 		got := ""
-		if id := netrc(c.text, c.host); id != nil {
+		if id, _ := netrc(c.text, c.host); id != nil {
 			got = id.User + " " + id.Password
 		}
 		if got != c.want {
 			t.Errorf("%q for %s: %q, want %q", c.text, c.host, got, c.want)
+		}
+	}
+}
+
+// What is not understood in a file .netrc is told by its line, never by what stands there; the rest counts.
+func TestMalformedNetrc(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"machine a login u password p\nmacdef init\nany thing\n\ndefault login d password e\n", ""},
+		{"# nothing\n", ""},
+		{"machine a login u password my s3cret\n", "in line 1 a word is none of machine"},
+		{"\n\nmachine a\n login u\n passwd s3cret\n", "in line 5 a word is none of machine"},
+		{"machine a login u password", "in line 1 password has no value"},
+		{"machine a login u\nmachine", "in line 2 machine has no value"},
+		{"login u password s3cret", "in line 1 login stands before any machine"},
+		{"machine a login u password \"s3cret\nmachine b", "a quote is not closed"},
+		{"machine a, login u, password s3cret\n{\"s3cret\": 1}", "in line 2 a word"},
+	} {
+		id, wrong := netrc(c.text, "a")
+		if c.want == "" && wrong != nil || c.want != "" && (wrong == nil || !strings.Contains(wrong.Error(), c.want) || strings.Contains(wrong.Error(), "s3cret")) {
+			t.Errorf("%q: %v", c.text, wrong)
+		}
+		if strings.HasPrefix(c.text, "machine a login u") && (id == nil || id.User != "u") {
+			t.Errorf("%q: the rest does not count: %v", c.text, id)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -183,16 +184,11 @@ func (l *Login) Close() {
 
 // cached takes the tickets of the owner's cache.
 func (n *negotiateLogin) cached(conf *config.Config, settings func(*client.Settings)) (*client.Client, error) {
-	name := n.l.Environment["KRB5CCNAME"]
-	if name == "" {
-		_, uid, _ := strings.Cut(n.l.Owner, ":")
-		name = "/tmp/krb5cc_" + uid
+	path, data, err := n.cache()
+	cache := new(credentials.CCache)
+	if err == nil {
+		err = cache.Unmarshal(data)
 	}
-	path, err := file(name)
-	if err != nil {
-		return nil, err
-	}
-	cache, err := credentials.LoadCCache(path)
 	if err != nil {
 		return nil, fmt.Errorf("there is no ticket: %w", err)
 	}
@@ -201,6 +197,18 @@ func (n *negotiateLogin) cached(conf *config.Config, settings func(*client.Setti
 		return nil, fmt.Errorf("there is no ticket that is still valid in %s", path)
 	}
 	return client.NewFromCCache(cache, conf, settings)
+}
+
+// cache reads the file that the owner has named, or the usual one.
+func (n *negotiateLogin) cache() (path string, data []byte, err error) {
+	name := n.l.Environment["KRB5CCNAME"]
+	if name == "" {
+		return usualCache(n.l.Owner)
+	}
+	if path, err = file(name); err == nil {
+		data, err = os.ReadFile(path)
+	}
+	return path, data, err
 }
 
 // file is the path of a cache or keytab; other types than files need the library of the system.

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,11 +33,50 @@ func fromNetrc(path, host string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the logins: %w", err)
 	}
-	id := netrc(text, host)
+	id, wrong := netrc(text, host)
 	if id != nil {
 		id.from = path
 	}
-	return id, nil
+	return id, unclear(path, wrong)
+}
+
+// malformed is what is wrong with a file of logins. The rest of it counts.
+type malformed struct{ error }
+
+func unclear(path string, wrong error) error {
+	if wrong == nil {
+		return nil
+	}
+	return malformed{fmt.Errorf("cannot read all of the logins in %s: %w", path, wrong)}
+}
+
+// CheckNetrc reports what cannot be understood in a file .netrc, by its line, without what stands there.
+func CheckNetrc(path string) error {
+	text, err := readSmall(path)
+	if err != nil {
+		return fmt.Errorf("cannot read the logins: %w", err)
+	}
+	_, wrong := netrc(text, "")
+	return unclear(path, wrong)
+}
+
+// netrc finds the login of a host in a file .netrc, and hears once what is wrong with that; nil: there is none.
+func (l *Login) netrc(host string) (*Identity, error) {
+	id, err := fromNetrc(l.Sources.Netrc, host)
+	if wrong := (malformed{}); !errors.As(err, &wrong) {
+		return id, err
+	}
+	l.mu.Lock()
+	said := l.warned
+	l.warned = true
+	l.mu.Unlock()
+	if l.Warn != nil && !said {
+		l.Warn(err.Error())
+	}
+	if id != nil {
+		err = nil
+	}
+	return id, err
 }
 
 // Share is the login for a server of shares, from the file .netrc: no user where there is none. The error says why it cannot be read.
@@ -44,7 +84,7 @@ func (l *Login) Share(host string) (user, password string, err error) {
 	if l.Sources.Netrc == "" {
 		return "", "", nil
 	}
-	id, err := fromNetrc(l.Sources.Netrc, host)
+	id, err := l.netrc(host)
 	if err != nil || id == nil {
 		return "", "", err
 	}
@@ -53,8 +93,9 @@ func (l *Login) Share(host string) (user, password string, err error) {
 }
 
 // netrc reads machine, default, login, password, account and macdef; the first entry of the host counts, else the default.
-// A word may stand in double quotes, with a backslash before what is meant literally.
-func netrc(text, host string) *Identity {
+// A word may stand in double quotes, with a backslash before what is meant literally. The whole text is read: wrong is the first thing in it
+// that is not understood, by its line.
+func netrc(text, host string) (found *Identity, wrong error) {
 	var fallback, id *Identity
 	mine, hasLogin := false, false
 	keep := func() {
@@ -62,41 +103,58 @@ func netrc(text, host string) *Identity {
 			fallback = id
 		}
 	}
-	words := netrcWords{text}
+	words := netrcWords{rest: text}
+	bad := func(format string, args ...any) {
+		if wrong == nil {
+			wrong = fmt.Errorf("in line %d %s", 1+strings.Count(text[:len(text)-len(words.rest)], "\n"), fmt.Sprintf(format, args...))
+		}
+	}
+	value := func(of string) string {
+		v, ok := words.next()
+		if !ok {
+			bad("%s has no value", of)
+		}
+		return v
+	}
 	for {
 		word, ok := words.next()
 		if !ok {
 			keep()
-			return fallback
+			if words.open {
+				bad("a quote is not closed")
+			}
+			return fallback, wrong
 		}
 		switch word {
 		case "machine":
-			if keep(); fallback != nil {
-				return fallback
-			}
-			name, _ := words.next()
+			keep()
+			name := value(word)
 			id, mine, hasLogin = &Identity{}, strings.EqualFold(name, host), false
 		case "default":
-			if keep(); fallback != nil {
-				return fallback
-			}
+			keep()
 			id, mine, hasLogin = &Identity{}, true, false
 		case "login", "user", "password", "account":
-			value, _ := words.next()
+			v := value(word)
 			switch {
 			case id == nil:
+				bad("%s stands before any machine", word)
 			case word == "password":
-				id.Password = value
+				id.Password = v
 			case word != "account":
-				id.User, hasLogin = value, true
+				id.User, hasLogin = v, true
 			}
 		case "macdef":
 			words.macro()
+		default:
+			bad("a word is none of machine, default, login, password, account, macdef; a value with a blank in it stands in double quotes")
 		}
 	}
 }
 
-type netrcWords struct{ rest string }
+type netrcWords struct {
+	rest string
+	open bool // the last word is in quotes that do not end
+}
 
 func (w *netrcWords) next() (string, bool) {
 	for {
@@ -124,12 +182,14 @@ func (w *netrcWords) next() (string, bool) {
 				c = "\n\r\t"[e]
 			}
 		case inQuotes && c == '"', !inQuotes && strings.IndexByte(" \t\r\n", c) >= 0:
-			w.rest = w.rest[i+1:]
+			if w.rest = w.rest[i:]; inQuotes { // the end of a line is of the next word
+				w.rest = w.rest[1:]
+			}
 			return word.String(), true
 		}
 		word.WriteByte(c)
 	}
-	w.rest = ""
+	w.rest, w.open = "", inQuotes
 	return word.String(), true
 }
 

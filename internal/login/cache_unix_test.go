@@ -48,3 +48,26 @@ func TestUsualCache(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A cache that is being written just now is cut off somewhere: the service goes on.
+func TestCacheThatIsCutOff(t *testing.T) {
+	dir := t.TempDir()
+	conf, path := filepath.Join(dir, "krb5.conf"), filepath.Join(dir, "cache")
+	if err := os.WriteFile(conf, []byte("[libdefaults]\ndefault_realm = BITS.TEST\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	whole := "\x05\x04\x00\x0c\x00\x01\x00\x08\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x04TEST\x00\x00\x00\x03joe"
+	l := &Login{Environment: map[string]string{"KRB5_CONFIG": conf, "KRB5CCNAME": path}}
+	for n := range len(whole) {
+		if err := os.WriteFile(path, []byte(whole[:n]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := beginNegotiate(l, Challenge{}, Identity{Implicit: true})
+		if err == nil {
+			_, err = c.next(t.Context(), Challenge{}, demand{host: "localhost"})
+		}
+		if err == nil || !strings.Contains(err.Error(), "Kerberos") {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+}

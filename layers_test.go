@@ -16,7 +16,7 @@ import (
 
 // layers are the packages from the bottom up; a package imports only what stands in a lower row.
 var layers = [][]string{
-	{"bits/hresult", "bits/internal/ipc", "bits/internal/pki", "bits/internal/netmon", "bits/internal/pac", "bits/internal/wpad", "bits/internal/keyring"},
+	{"bits/hresult", "bits/internal/ipc", "bits/internal/pki", "bits/internal/netmon", "bits/internal/pac", "bits/internal/wpad", "bits/internal/keyring", "bits/internal/netrc"},
 	{"bits"},
 	{"bits/internal/remotename", "bits/internal/digest", "bits/internal/limits"},
 	{"bits/internal/content"},

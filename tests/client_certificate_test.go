@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,6 @@ func shown(t testing.TB, path string, p *pki.Pair) bits.ClientCertificate {
 // TestClientCertificates shows certificates of all kinds of keys to nginx, and to Apache, which may ask for them only when it has read
 // the path.
 func TestClientCertificates(t *testing.T) {
-	t.Parallel()
 	root, authority := pki.Root("root"), pki.Root("authority of clients")
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	bitstest.Must(t, err)
@@ -50,6 +50,18 @@ func TestClientCertificates(t *testing.T) {
 		c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
 	}))
 	s := bitstest.Start(t)
+	// A file that no server would take is refused when it is set; by its hash a certificate is taken as it is.
+	_, err = s.Create(ctx, bits.Spec{Properties: map[string]bits.RawMessage{"client_certificate": bitstest.JSON(files["expired"])}})
+	if e := bits.AsError(err); e.Code != hresult.CERT_E_EXPIRED || !strings.Contains(e.Message, time.Now().Add(-24*time.Hour).UTC().Format("it was valid until 2006-01-02T15:")) {
+		t.Errorf("%+v", err)
+	}
+	bitstest.Must(t, os.MkdirAll(filepath.Join(dir, "stores", "user", "MY"), 0o700))
+	t.Setenv("BITS_CERTIFICATES_DIR", filepath.Join(dir, "stores"))
+	expired := authority.Client("expired", nil, func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+	})
+	shown(t, filepath.Join(dir, "stores", "user", "MY", "expired.pem"), expired)
+	files["expired"] = bits.ClientCertificate{Store: "MY", Hash: fmt.Sprintf("%x", sha1.Sum(expired.Cert.Raw))}
 	ports := map[string]int{}
 	servers := ""
 	ca, cert, key, server := filepath.Join(dir, "clients.pem"), filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key"), root.Server([]string{"localhost"})
@@ -74,6 +86,9 @@ func TestClientCertificates(t *testing.T) {
 	get := func(t *testing.T, server, path, who string) (string, hresult.Code) {
 		job := s.NewJob(map[string]any{"roots": string(root.PEM()), "client_certificate": files[who], "no_progress_timeout": 0}, fmt.Sprintf("https://localhost:%d%s", ports[server], path))
 		now := ended(t, s, job)
+		if _, text := logText(t, s, job.ID); who == "expired" {
+			tells(t, text, `^tls localhost:\d+ is shown the client certificate "CN=expired", though it has expired: it was valid until `)
+		}
 		if now.State != bits.StateTransferred {
 			return now.Error.Message, now.Error.Code
 		}
@@ -145,6 +160,32 @@ func TestClientCertificateRenewed(t *testing.T) {
 			t.Errorf("%+v", now.Error)
 		}
 	}
+}
+
+// A certificate runs out while its job waits: that is said, with its days, and the one that comes then is used.
+func TestClientCertificateExpires(t *testing.T) {
+	t.Parallel()
+	s, authority, path := bitstest.Start(t), pki.Root("authority"), filepath.Join(t.TempDir(), "me.pem")
+	o := bitstest.NewOrigin(t, func(c *tls.Config) { c.ClientAuth = tls.RequestClientCert })
+	o.File("/f", []byte("x"))
+	job := s.NewJob(with(o.Trust(), "client_certificate", shown(t, path, authority.Client("me", nil))), o.URL+"/f")
+	days := func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)
+	}
+	shown(t, path, authority.Client("me", nil, days))
+	bitstest.Must(t, s.Resume(ctx, job.ID))
+	now := s.Await(job.ID, bits.StateTransientError)
+	if e := now.Error; e.Code != hresult.CERT_E_EXPIRED || e.Context != bits.ContextRemoteFile || !strings.Contains(e.Message, "it is valid from "+time.Now().Add(time.Hour).UTC().Format("2006-")) {
+		t.Errorf("%+v", e)
+	}
+	_, text := logText(t, s, job.ID)
+	tells(t, text, `^tls localhost:\d+ asks for a client certificate: cannot use the client certificate .*me.pem: it is valid from `)
+	if o.Requests() > 0 {
+		t.Errorf("a request was sent: %v", o.Seen())
+	}
+	shown(t, path, authority.Client("me", nil))
+	s.Retry(job.ID)
+	s.Await(job.ID, bits.StateTransferred)
 }
 
 // A redirect leads to a server that asks for a certificate too: it is not shown the one that is for the first.

@@ -27,7 +27,8 @@ import (
 // it has a key, its days have come and are not over, and its usage allows it.
 //
 // Errors: ERROR_FILE_NOT_FOUND (no such store, or file), E_ACCESSDENIED (it may not be read), CRYPT_E_NOT_FOUND (no such certificate in
-// the store), ERROR_WINHTTP_CLIENT_CERT_NO_PRIVATE_KEY (a file of its own without a key), E_INVALIDARG (a file that is no certificate).
+// the store), ERROR_WINHTTP_CLIENT_CERT_NO_PRIVATE_KEY (a file of its own without a key), CERT_E_EXPIRED (a file of its own whose days have
+// not come, or are over), E_INVALIDARG (a file that is no certificate).
 func Find(c *bits.ClientCertificate, environment map[string]string) (*tls.Certificate, error) {
 	if c.File != "" {
 		return fromFile(c)
@@ -77,7 +78,21 @@ func fromFile(c *bits.ClientCertificate) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, problem(err, "the client certificate "+c.File)
 	}
+	if err := Dates(found.Leaf, time.Now()); err != nil {
+		return nil, bits.Errorf(hresult.CERT_E_EXPIRED, "cannot use the client certificate %s: %w", c.File, err).WithHint("renew the certificate; if its days are right, check this machine's clock")
+	}
 	return found, nil
+}
+
+// Dates returns nil if the days of a certificate have come, and are not over.
+func Dates(c *x509.Certificate, now time.Time) error {
+	switch {
+	case now.Before(c.NotBefore):
+		return fmt.Errorf("it is valid from %s only, and now it is %s", c.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	case now.After(c.NotAfter):
+		return fmt.Errorf("it has expired: it was valid until %s, and now it is %s", c.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return nil
 }
 
 // problem makes an error with a code of what went wrong with a file.
@@ -137,5 +152,5 @@ func usable(c *x509.Certificate, at time.Time) bool {
 	forClients := len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 ||
 		slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 	signs := c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageDigitalSignature != 0
-	return forClients && signs && !at.Before(c.NotBefore) && !at.After(c.NotAfter)
+	return forClients && signs && Dates(c, at) == nil
 }

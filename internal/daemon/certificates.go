@@ -11,6 +11,7 @@ import (
 	"bits/internal/certcheck"
 	"bits/internal/certstore"
 	"bits/internal/content"
+	"bits/internal/joblog"
 	"bits/internal/queue"
 	"bits/internal/transport"
 )
@@ -31,10 +32,14 @@ func certificates(run *queue.Run, job *bits.Job) transport.Certificate {
 		}
 		for again := false; ; again = true {
 			found, err := certstore.Find(job.Secrets.ClientCertificate, job.Secrets.Environment)
-			if err == nil {
+			if err == nil { // one that is named by its hash is shown as it is
+				if err := certstore.Dates(found.Leaf, time.Now()); err != nil {
+					run.Log(joblog.TLS, -1, "%s is shown the client certificate %q, though %v", endpoint, found.Leaf.Subject, err)
+				}
 				return found, nil
 			}
 			if again {
+				run.Log(joblog.TLS, -1, "%s asks for a client certificate: %v", endpoint, err)
 				return nil, bits.AsError(err).In(bits.ContextRemoteFile)
 			}
 			select {

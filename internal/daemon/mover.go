@@ -58,6 +58,7 @@ func (m mover) run(ctx context.Context, run *queue.Run) (int, error) {
 	route := loggedRoute(run, number, job.ProxySettings.Usage == bits.ProxyAutodetect, find)
 	logins := login.Of(job)
 	logins.Found = run.Hide
+	logins.Warn = func(text string) { run.Log(joblog.Connect, number(), "%s", text) }
 	defer logins.Close()
 	connections := transport.Config{
 		Route: route, Failed: new(transport.Failed),

@@ -11,6 +11,7 @@ import (
 	"bits"
 	"bits/hresult"
 	"bits/internal/console"
+	"bits/internal/login"
 	"bits/internal/progress"
 )
 
@@ -95,6 +96,11 @@ func (l *logins) properties(ctx context.Context, a *console.App, values map[stri
 	}
 	if info, err := os.Stat(sources.Netrc); err == nil && open(info) {
 		a.Note("bits: other users can read %s: chmod 600", sources.Netrc)
+	}
+	if sources.Netrc != "" {
+		if err := login.CheckNetrc(sources.Netrc); err != nil {
+			a.Note("bits: %v", err)
+		}
 	}
 	if sources != (bits.LoginSources{}) {
 		values["login_sources"] = sources

@@ -47,28 +47,3 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
-
-func TestNetrc(t *testing.T) {
-	for _, c := range []struct{ text, host, want string }{
-		{"machine a login u password p", "a", "u p"},
-		{"machine a\n\tlogin u\n\tpassword p\nmachine b login v password q", "B", "v q"},
-		{"machine a login u password p\ndefault login d password e", "c", "d e"},
-		{"machine a login u password p", "c", ""},
-		{"machine a login \"u 1\" password \"p \\\" \\\\ #\"", "a", `u 1 p " \ #`},
-		{"# machine a login x password y\nmachine a login u password p#1", "a", "u p#1"},
-		{"machine a\nmacdef init\nmachine b login x password y\n\nmachine b login v password q", "b", "v q"},
-		{"machine a login u password p account z\nmachine a login v password q", "a", "u p"},
-		{"machine a password p\nmachine a login u password q", "a", "u q"},
-		{"machine a login u", "a", "u "},
-		{"machine", "a", ""},
-		{"login u password p", "a", ""},
-	} {
-		got := ""
-		if id := netrc(c.text, c.host); id != nil {
-			got = id.User + " " + id.Password
-		}
-		if got != c.want {
-			t.Errorf("%q for %s: %q, want %q", c.text, c.host, got, c.want)
-		}
-	}
-}

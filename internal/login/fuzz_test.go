@@ -80,24 +80,3 @@ func FuzzNTLM(f *testing.F) {
 		}
 	})
 }
-
-// A file .netrc may hold anything: reading it ends, and what it finds stands in it.
-func FuzzNetrc(f *testing.F) {
-	f.Add("machine a login u password \"p \\\" #\"\nmacdef x\n\ndefault login d", "a")
-	f.Add("machine machine login login default", "machine")
-	f.Fuzz(func(t *testing.T, text, host string) {
-		id := netrc(text, host)
-		if id == nil {
-			return
-		}
-		bare := strings.ReplaceAll(text, `\`, "")
-		for _, word := range []string{id.User, id.Password} {
-			if !strings.Contains(bare, strings.ReplaceAll(word, `\`, "")) {
-				t.Errorf("%q of %q", word, text)
-			}
-		}
-		if !strings.Contains(text, "default") && !strings.Contains(strings.ToLower(bare), strings.ToLower(strings.ReplaceAll(host, `\`, ""))) {
-			t.Errorf("%q, of another host than %q", text, host)
-		}
-	})
-}

@@ -25,10 +25,12 @@ type Login struct {
 	Sources     bits.LoginSources
 	Stored      bits.AuthTarget         // PROXY: the owner's own identity and keyring may be used for proxies
 	Found       func(secrets ...string) // hears the secrets that are about to be shown to somebody; nil: nobody does
+	Warn        func(text string)       // hears once what is wrong with the file .netrc; nil: nobody does
 
 	mu      sync.Mutex
 	parties map[string]*Party
 	clients map[string]*client.Client
+	warned  bool
 }
 
 // Of makes the Login of a run of a job.

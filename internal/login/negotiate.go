@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -51,16 +52,34 @@ func (n *negotiateLogin) next(ctx context.Context, _ Challenge, d demand) (strin
 	return "Negotiate " + base64.StdEncoding.EncodeToString(token), nil
 }
 
-// kerberos asks for a ticket.
-func kerberos[T any](ctx context.Context, ask func() (T, error)) (T, error) {
-	ticket, err := inTime(ctx, kdcTime, ask)
-	switch {
-	case errors.Is(err, errLate):
-		err = fmt.Errorf("no ticket of Kerberos came for %s", kdcTime)
-	case err != nil:
-		err = fmt.Errorf("no ticket of Kerberos: %s", tidy(err))
+// kerberos asks for a ticket. The library knows no context, and it reads beyond the end of files that are cut off.
+func kerberos[T any](ctx context.Context, ask func() (T, error)) (none T, err error) {
+	type result struct {
+		value T
+		err   error
 	}
-	return ticket, err
+	got := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() {
+			if broken := recover(); broken != nil {
+				r.err = fmt.Errorf("a file or an answer of Kerberos cannot be read: %v", broken)
+			}
+			got <- r
+		}()
+		r.value, r.err = ask()
+	}()
+	ctx, cancel := context.WithTimeout(ctx, kdcTime)
+	defer cancel()
+	select {
+	case r := <-got:
+		if r.err != nil {
+			r.err = fmt.Errorf("no ticket of Kerberos: %s", tidy(r.err))
+		}
+		return r.value, r.err
+	case <-ctx.Done():
+		return none, fmt.Errorf("no ticket of Kerberos came for %s", kdcTime)
+	}
 }
 
 // tidy takes the first cause out of the chains of the library.
@@ -180,16 +199,11 @@ func (l *Login) Close() {
 
 // cached takes the tickets of the owner's cache.
 func (l *Login) cached(conf *config.Config, settings func(*client.Settings)) (*client.Client, error) {
-	name := l.Environment["KRB5CCNAME"]
-	if name == "" {
-		_, uid, _ := strings.Cut(l.Owner, ":")
-		name = "/tmp/krb5cc_" + uid
+	path, data, err := l.cache()
+	cache := new(credentials.CCache)
+	if err == nil {
+		err = cache.Unmarshal(data)
 	}
-	path, err := file(name)
-	if err != nil {
-		return nil, err
-	}
-	cache, err := credentials.LoadCCache(path)
 	if err != nil {
 		return nil, fmt.Errorf("there is no ticket: %w", err)
 	}
@@ -198,6 +212,18 @@ func (l *Login) cached(conf *config.Config, settings func(*client.Settings)) (*c
 		return nil, fmt.Errorf("there is no ticket that is still valid in %s", path)
 	}
 	return client.NewFromCCache(cache, conf, settings)
+}
+
+// cache reads the file that the owner has named, or the usual one.
+func (l *Login) cache() (path string, data []byte, err error) {
+	name := l.Environment["KRB5CCNAME"]
+	if name == "" {
+		return usualCache(l.Owner)
+	}
+	if path, err = file(name); err == nil {
+		data, err = os.ReadFile(path)
+	}
+	return path, data, err
 }
 
 // file is the path of a cache or keytab; other types than files need the library of the system.
@@ -213,28 +239,4 @@ func file(name string) (string, error) {
 		return name, nil
 	}
 	return path, nil
-}
-
-var errLate = errors.New("no answer came in time")
-
-// inTime asks what knows no context. The error is errLate if the answer does not come.
-func inTime[T any](ctx context.Context, most time.Duration, ask func() (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
-	}
-	got := make(chan result, 1)
-	go func() {
-		value, err := ask()
-		got <- result{value, err}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	select {
-	case r := <-got:
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		return none, errLate
-	}
 }

@@ -1,10 +1,12 @@
 package login
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
+
+	"bits/internal/netrc"
 )
 
 // maxFile is how much is read of files that hold logins.
@@ -32,101 +34,48 @@ func fromNetrc(path, host string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the logins: %w", err)
 	}
-	id := netrc(text, host)
+	found, wrong := netrc.Find(text, host)
+	if found == nil {
+		return nil, unclear(path, wrong)
+	}
+	return &Identity{User: found.User, Password: found.Password, from: path}, unclear(path, wrong)
+}
+
+// malformed is what is wrong with a file of logins. The rest of it counts.
+type malformed struct{ error }
+
+func unclear(path string, wrong error) error {
+	if wrong == nil {
+		return nil
+	}
+	return malformed{fmt.Errorf("cannot read all of the logins in %s: %w", path, wrong)}
+}
+
+// CheckNetrc reports what cannot be understood in a file .netrc, by its line, without what stands there.
+func CheckNetrc(path string) error {
+	text, err := readSmall(path)
+	if err != nil {
+		return fmt.Errorf("cannot read the logins: %w", err)
+	}
+	_, wrong := netrc.Find(text, "")
+	return unclear(path, wrong)
+}
+
+// netrc finds the login of a host in a file .netrc, and hears once what is wrong with that; nil: there is none.
+func (l *Login) netrc(host string) (*Identity, error) {
+	id, err := fromNetrc(l.Sources.Netrc, host)
+	if wrong := (malformed{}); !errors.As(err, &wrong) {
+		return id, err
+	}
+	l.mu.Lock()
+	said := l.warned
+	l.warned = true
+	l.mu.Unlock()
+	if l.Warn != nil && !said {
+		l.Warn(err.Error())
+	}
 	if id != nil {
-		id.from = path
+		err = nil
 	}
-	return id, nil
-}
-
-// netrc reads machine, default, login, password, account and macdef; the first entry of the host counts, else the default.
-// A word may stand in double quotes, with a backslash before what is meant literally.
-func netrc(text, host string) *Identity {
-	var fallback, id *Identity
-	mine, hasLogin := false, false
-	keep := func() {
-		if id != nil && hasLogin && mine && fallback == nil {
-			fallback = id
-		}
-	}
-	words := netrcWords{text}
-	for {
-		word, ok := words.next()
-		if !ok {
-			keep()
-			return fallback
-		}
-		switch word {
-		case "machine":
-			if keep(); fallback != nil {
-				return fallback
-			}
-			name, _ := words.next()
-			id, mine, hasLogin = &Identity{}, strings.EqualFold(name, host), false
-		case "default":
-			if keep(); fallback != nil {
-				return fallback
-			}
-			id, mine, hasLogin = &Identity{}, true, false
-		case "login", "user", "password", "account":
-			value, _ := words.next()
-			switch {
-			case id == nil:
-			case word == "password":
-				id.Password = value
-			case word != "account":
-				id.User, hasLogin = value, true
-			}
-		case "macdef":
-			words.macro()
-		}
-	}
-}
-
-type netrcWords struct{ rest string }
-
-func (w *netrcWords) next() (string, bool) {
-	for {
-		w.rest = strings.TrimLeft(w.rest, " \t\r\n")
-		if !strings.HasPrefix(w.rest, "#") {
-			break
-		}
-		_, w.rest, _ = strings.Cut(w.rest, "\n")
-	}
-	if w.rest == "" {
-		return "", false
-	}
-	word, inQuotes := strings.Builder{}, w.rest[0] == '"'
-	i := 0
-	if inQuotes {
-		i = 1
-	}
-	for ; i < len(w.rest); i++ {
-		c := w.rest[i]
-		switch {
-		case inQuotes && c == '\\' && i+1 < len(w.rest):
-			i++
-			c = w.rest[i]
-			if e := strings.IndexByte("nrt", c); e >= 0 {
-				c = "\n\r\t"[e]
-			}
-		case inQuotes && c == '"', !inQuotes && strings.IndexByte(" \t\r\n", c) >= 0:
-			w.rest = w.rest[i+1:]
-			return word.String(), true
-		}
-		word.WriteByte(c)
-	}
-	w.rest = ""
-	return word.String(), true
-}
-
-// macro skips a macro: to the next empty line.
-func (w *netrcWords) macro() {
-	if _, after, ok := strings.Cut(w.rest, "\n\n"); ok {
-		w.rest = after
-	} else if _, after, ok := strings.Cut(w.rest, "\n\r\n"); ok {
-		w.rest = after
-	} else {
-		w.rest = ""
-	}
+	return id, err
 }

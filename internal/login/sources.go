@@ -44,8 +44,8 @@ func (l *Login) find(ctx context.Context, target bits.AuthTarget, at *url.URL, s
 	if named {
 		return found, nil
 	}
-	if path := l.Sources.Netrc; path != "" && target == bits.AuthServer {
-		id, err := fromNetrc(path, at.Hostname())
+	if l.Sources.Netrc != "" && target == bits.AuthServer {
+		id, err := l.netrc(at.Hostname())
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			notes = append(notes, err.Error())
 		} else if id != nil {

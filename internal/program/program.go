@@ -104,9 +104,12 @@ func Dir(t testing.TB) string {
 	return dir
 }
 
-// Need skips the test if a program is not there; where the test script has installed all, that is a failure.
+// Need skips the test if a program, or a file with its whole path, is not there; where the test script has installed all, that is a failure.
 func Need(t testing.TB, program string) string {
 	t.Helper()
+	if _, err := os.Stat(program); filepath.IsAbs(program) && err == nil {
+		return program
+	}
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin", "/opt/homebrew/bin") {
 		if path := filepath.Join(dir, program); isProgram(path) {
 			return path

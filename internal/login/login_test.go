@@ -487,3 +487,58 @@ func TestProxies(t *testing.T) {
 		})
 	}
 }
+
+// An origin that asks as a proxy does is none: it is never shown what is for proxies, neither straight nor over another proxy's tunnel.
+func TestOriginAsksAsProxy(t *testing.T) {
+	var mu sync.Mutex
+	var seen []string
+	origin := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		seen = append(seen, r.Header.Get("Proxy-Authorization")+r.Header.Get("Authorization"))
+		mu.Unlock()
+		w.Header().Set("Proxy-Authenticate", `Basic realm="p"`)
+		w.Header().Set("WWW-Authenticate", `Basic realm="p"`)
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	defer origin.Close()
+	plain := httptest.NewServer(origin.Config.Handler)
+	defer plain.Close()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Proxy-Authorization") == "" {
+			w.Header().Set("Proxy-Authenticate", `Basic realm="p"`)
+			w.WriteHeader(http.StatusProxyAuthRequired)
+			return
+		}
+		there, err := net.Dial("tcp", r.Host)
+		here, _, err2 := w.(http.Hijacker).Hijack()
+		if err != nil || err2 != nil {
+			return
+		}
+		io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { io.Copy(there, here); there.Close() }()
+		io.Copy(here, there)
+		here.Close()
+	}))
+	defer proxy.Close()
+	via, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		url string
+		via *url.URL
+	}{{plain.URL, nil}, {origin.URL, nil}, {origin.URL, via}} {
+		seen = nil
+		l := &login.Login{Credentials: []bits.Credential{secret(bits.AuthProxy, bits.Basic, "user", "word")}}
+		base := transport.New(context.Background(), transport.Config{
+			Origin: func(context.Context, string, tls.ConnectionState) error { return nil },
+			Route:  func(context.Context, *url.URL) ([]*url.URL, error) { return []*url.URL{c.via}, nil },
+			Logins: func(u *url.URL) transport.Answerer { return l.Proxy(u) },
+		})
+		status, _ := ask(t, l, base, c.url, c.url)
+		base.Close()
+		if status != http.StatusProxyAuthRequired || !slices.Equal(seen, []string{""}) {
+			t.Errorf("%s via %v: %d, shown %q", c.url, c.via, status, seen)
+		}
+	}
+}

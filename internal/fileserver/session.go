@@ -86,24 +86,26 @@ func (s *shares) take(ctx context.Context, u *url.URL, addr string) (to *session
 // put gives a session back that is in order.
 func (s *shares) put(to *session) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		to.end(net.ErrClosed)
-		return
+	closed := s.closed
+	if !closed {
+		s.idle[to.addr] = append(s.idle[to.addr], to)
 	}
-	s.idle[to.addr] = append(s.idle[to.addr], to)
+	s.mu.Unlock()
+	if closed {
+		to.end(net.ErrClosed)
+	}
 }
 
 func (s *shares) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for _, idle := range s.idle {
-		for _, to := range idle {
+	idle := s.idle
+	s.closed, s.idle = true, nil
+	s.mu.Unlock()
+	for _, of := range idle {
+		for _, to := range of {
 			to.end(net.ErrClosed)
 		}
 	}
-	s.idle = nil
 }
 
 // dial connects to a server and logs in.

@@ -431,15 +431,7 @@ func TestProxies(t *testing.T) {
 			w.WriteHeader(answer.StatusCode)
 			return
 		}
-		there, err := net.Dial("tcp", r.Host)
-		here, _, err2 := w.(http.Hijacker).Hijack()
-		if err != nil || err2 != nil {
-			return
-		}
-		io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() { io.Copy(there, here); there.Close() }()
-		io.Copy(here, there)
-		here.Close()
+		tunnel(w, r)
 	}))
 	defer proxy.Close()
 	shown, joe := "Basic "+base64.StdEncoding.EncodeToString([]byte("user:word")), "Basic "+base64.StdEncoding.EncodeToString([]byte("joe:pw"))
@@ -509,15 +501,7 @@ func TestOriginAsksAsProxy(t *testing.T) {
 			w.WriteHeader(http.StatusProxyAuthRequired)
 			return
 		}
-		there, err := net.Dial("tcp", r.Host)
-		here, _, err2 := w.(http.Hijacker).Hijack()
-		if err != nil || err2 != nil {
-			return
-		}
-		io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() { io.Copy(there, here); there.Close() }()
-		io.Copy(here, there)
-		here.Close()
+		tunnel(w, r)
 	}))
 	defer proxy.Close()
 	via, err := url.Parse(proxy.URL)
@@ -541,4 +525,17 @@ func TestOriginAsksAsProxy(t *testing.T) {
 			t.Errorf("%s via %v: %d, shown %q", c.url, c.via, status, seen)
 		}
 	}
+}
+
+// tunnel answers CONNECT, and carries both ways until one side ends.
+func tunnel(w http.ResponseWriter, r *http.Request) {
+	there, err := net.Dial("tcp", r.Host)
+	here, _, err2 := w.(http.Hijacker).Hijack()
+	if err != nil || err2 != nil {
+		return
+	}
+	io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n")
+	go func() { io.Copy(there, here); there.Close() }()
+	io.Copy(here, there)
+	here.Close()
 }
